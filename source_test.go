@@ -22,7 +22,7 @@ import (
 // modulePath is the import path of the root module.
 const modulePath = "github.com/troupe-dev/troupe"
 
-// A goFile is one parsed Go file of the root module.
+// A goFile is one parsed Go file.
 type goFile struct {
 	path string // slash-separated, relative to the repository root
 	test bool   // its name ends in _test.go
@@ -53,20 +53,26 @@ func (f *goFile) generated() bool { return ast.IsGenerated(f.ast) }
 
 // A goPackage is one directory with Go files: the package and its tests.
 type goPackage struct {
-	dir   string // relative to the repository root; "." is the root
-	files []*goFile
+	dir    string // relative to the repository root; "." is the root
+	nested bool   // part of another module of the repository, such as bench
+	files  []*goFile
 }
 
 // testHelper reports whether the package exists for tests of its users, by the
 // convention of net/http/httptest: actor/actortest, store/storetest.
 func (p *goPackage) testHelper() bool { return strings.HasSuffix(path.Base(p.dir), "test") }
 
-// production reports whether the package has files that are not tests.
-func (p *goPackage) production() bool {
-	return slices.ContainsFunc(p.files, func(f *goFile) bool { return !f.test })
+// name returns the name of the package, or "" if it consists of tests only.
+func (p *goPackage) name() string {
+	for _, f := range p.files {
+		if !f.test {
+			return f.ast.Name.Name
+		}
+	}
+	return ""
 }
 
-// A sourceTree is every package of a module, by directory.
+// A sourceTree is every package of the repository, by directory.
 type sourceTree map[string]*goPackage
 
 // sorted returns the packages in the order of their directories.
@@ -87,21 +93,24 @@ func (t sourceTree) files() []*goFile {
 	return out
 }
 
-// loadTree parses all Go files of the module at the root of fsys, whatever their
-// build tags, but not nested modules, testdata, or files marked "ignore".
+// loadTree parses all Go files below the root of fsys, whatever their build
+// tags, but not testdata or files marked "ignore".
 func loadTree(fsys fs.FS) (sourceTree, error) {
 	tree := sourceTree{}
+	var modules []string // directories of nested modules, met before their contents
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if d.IsDir() {
-			if skipDir(fsys, name) {
+		case d.IsDir():
+			if unseen(name) {
 				return fs.SkipDir
 			}
 			return nil
-		}
-		if path.Ext(name) != ".go" || strings.HasPrefix(d.Name(), "_") || strings.HasPrefix(d.Name(), ".") {
+		case d.Name() == "go.mod" && name != "go.mod":
+			modules = append(modules, path.Dir(name))
+			return nil
+		case path.Ext(name) != ".go" || unseen(name):
 			return nil
 		}
 		f, err := parseFile(fsys, name)
@@ -115,21 +124,21 @@ func loadTree(fsys fs.FS) (sourceTree, error) {
 		tree[dir].files = append(tree[dir].files, f)
 		return nil
 	})
+	for _, p := range tree {
+		p.nested = under(p.dir, modules)
+	}
 	return tree, err
 }
 
-// skipDir reports whether the go command would not look for packages of this
-// module in the directory.
-func skipDir(fsys fs.FS, name string) bool {
-	if name == "." {
-		return false
-	}
+// unseen reports whether the go command ignores a file or directory of this name.
+func unseen(name string) bool {
 	base := path.Base(name)
-	if base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
-		return true
-	}
-	_, err := fs.Stat(fsys, path.Join(name, "go.mod"))
-	return err == nil
+	return base == "testdata" || base != "." && (base[0] == '.' || base[0] == '_')
+}
+
+// under reports whether name is one of the slash-separated paths or below one.
+func under(name string, paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") })
 }
 
 func parseFile(fsys fs.FS, name string) (*goFile, error) {
