@@ -115,7 +115,7 @@ func undocumented(file *ast.File) []*ast.Ident {
 	for _, decl := range file.Decls {
 		switch d := decl.(type) {
 		case *ast.FuncDecl:
-			if exportedReceiver(d) && !(d.Recv != nil && slices.Contains(wellKnown, d.Name.Name)) {
+			if d.Recv == nil || exportedReceiver(d) && !slices.Contains(wellKnown, d.Name.Name) {
 				need(d.Name, d.Doc)
 			}
 		case *ast.GenDecl:
@@ -160,12 +160,8 @@ func ownMethods(typ ast.Expr) []*ast.Field {
 // wellKnown are methods whose comment could only repeat their name.
 var wellKnown = []string{"Error", "String", "Unwrap"}
 
-// exportedReceiver reports whether a function is no method, or one of an
-// exported type.
+// exportedReceiver reports whether a method is one of an exported type.
 func exportedReceiver(d *ast.FuncDecl) bool {
-	if d.Recv == nil {
-		return true
-	}
 	for expr := d.Recv.List[0].Type; ; {
 		switch e := expr.(type) {
 		case *ast.StarExpr:

@@ -220,7 +220,7 @@ func parseFloors(text string) (*floorPlan, error) {
 			continue
 		}
 		for step, group := range strings.Split(line, "<") {
-			for _, name := range strings.Fields(group) {
+			for name := range strings.FieldsSeq(group) {
 				into, key := plan.exact, name
 				if prefix, ok := strings.CutSuffix(name, "..."); ok {
 					into, key = plan.below, prefix
@@ -295,7 +295,7 @@ func sampleTree(t *testing.T, files map[string]string) sourceTree {
 	for name, imports := range files {
 		var src strings.Builder
 		src.WriteString("package p\n")
-		for _, imp := range strings.Fields(imports) {
+		for imp := range strings.FieldsSeq(imports) {
 			first, _, _ := strings.Cut(imp, "/")
 			if first != "testing" && first != "net" && !strings.Contains(first, ".") {
 				imp = modulePath + "/" + imp
