@@ -1,0 +1,166 @@
+package transform
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"strings"
+
+	"github.com/troupe-dev/troupe/workflow"
+)
+
+// accumulator folds the values of one aggregate column in one group. No
+// accumulator is ever given a null: as in SQL, nulls are left out.
+type accumulator interface {
+	add(v workflow.Value)
+	// value is the result so far. Without any value added it is null, or 0
+	// for the counts.
+	value() (workflow.Value, error)
+}
+
+// count counts the values, or the rows where there is no expression.
+type count struct{ n int64 }
+
+func (c *count) add(workflow.Value)             { c.n++ }
+func (c *count) value() (workflow.Value, error) { return workflow.Int(c.n), nil }
+
+// intSum adds integers in 128 bits, so that only the result can overflow and
+// the order of the values does not matter.
+type intSum struct {
+	n    int64
+	high int64
+	low  uint64
+}
+
+func (s *intSum) add(v workflow.Value) {
+	x := v.Int()
+	var carry uint64
+	s.low, carry = bits.Add64(s.low, uint64(x), 0)
+	s.high += x>>63 + int64(carry)
+	s.n++
+}
+
+func (s *intSum) value() (workflow.Value, error) {
+	switch {
+	case s.n == 0:
+		return workflow.Null(), nil
+	case s.high != int64(s.low)>>63:
+		return workflow.Value{}, fmt.Errorf("the sum of %d integers, about %.4g, does not fit into 64 bits; sum double(…) instead", s.n, s.float())
+	}
+	return workflow.Int(int64(s.low)), nil
+}
+
+func (s *intSum) float() float64 {
+	return math.Ldexp(float64(s.high), 64) + float64(s.low)
+}
+
+// intAvg is the mean of integers.
+type intAvg struct{ sum intSum }
+
+func (a *intAvg) add(v workflow.Value) { a.sum.add(v) }
+
+func (a *intAvg) value() (workflow.Value, error) {
+	if a.sum.n == 0 {
+		return workflow.Null(), nil
+	}
+	if a.sum.high == int64(a.sum.low)>>63 {
+		return workflow.Float(float64(int64(a.sum.low)) / float64(a.sum.n)), nil
+	}
+	return workflow.Float(a.sum.float() / float64(a.sum.n)), nil
+}
+
+// floatSum is the exact sum of floats, rounded once.
+type floatSum struct {
+	n   int64
+	sum exactSum
+}
+
+func (s *floatSum) add(v workflow.Value) {
+	s.sum.add(v.Float())
+	s.n++
+}
+
+func (s *floatSum) value() (workflow.Value, error) {
+	if s.n == 0 {
+		return workflow.Null(), nil
+	}
+	return workflow.Float(s.sum.value()), nil
+}
+
+// floatAvg is the mean of floats.
+type floatAvg struct{ sum floatSum }
+
+func (a *floatAvg) add(v workflow.Value) { a.sum.add(v) }
+
+func (a *floatAvg) value() (workflow.Value, error) {
+	if a.sum.n == 0 {
+		return workflow.Null(), nil
+	}
+	return workflow.Float(a.sum.sum.value() / float64(a.sum.n)), nil
+}
+
+// extreme keeps the value that comes first, by [workflow.Value.Compare]
+// multiplied by sign: 1 for the least, -1 for the greatest.
+type extreme struct {
+	sign int
+	best workflow.Value
+}
+
+func (e *extreme) add(v workflow.Value) {
+	if e.best.IsNull() || v.Compare(e.best)*e.sign < 0 {
+		e.best = own(v)
+	}
+}
+
+func (e *extreme) value() (workflow.Value, error) { return e.best, nil }
+
+// first keeps the first value, in the order of arrival.
+type first struct{ kept workflow.Value }
+
+func (f *first) add(v workflow.Value) {
+	if f.kept.IsNull() {
+		f.kept = own(v)
+	}
+}
+
+func (f *first) value() (workflow.Value, error) { return f.kept, nil }
+
+// last keeps the last value, in the order of arrival.
+type last struct{ kept workflow.Value }
+
+func (l *last) add(v workflow.Value) {
+	if v != l.kept {
+		l.kept = own(v)
+	}
+}
+
+func (l *last) value() (workflow.Value, error) { return l.kept, nil }
+
+// countDistinct counts how many different values there are.
+type countDistinct struct {
+	seen map[workflow.Value]struct{}
+	// kept counts the values that all of the aggregate's groups remember.
+	kept *int
+}
+
+func (c *countDistinct) add(v workflow.Value) {
+	if _, old := c.seen[v]; old {
+		return
+	}
+	if c.seen == nil {
+		c.seen = make(map[workflow.Value]struct{})
+	}
+	c.seen[own(v)] = struct{}{}
+	*c.kept++
+}
+
+func (c *countDistinct) value() (workflow.Value, error) { return workflow.Int(int64(len(c.seen))), nil }
+
+// own copies a text out of its batch: what an aggregate remembers must not
+// keep whole rows in memory.
+func own(v workflow.Value) workflow.Value {
+	if v.Kind() == workflow.KindString {
+		return workflow.String(strings.Clone(v.Text()))
+	}
+	return v
+}
