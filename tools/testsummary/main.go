@@ -33,9 +33,7 @@ func run(in io.Reader, out io.Writer, label, file string, allowSkips bool) error
 		return err
 	}
 	text := t.summary(label)
-	if _, err := io.WriteString(out, text); err != nil {
-		return err
-	}
+	t.print(text)
 	return errors.Join(t.verdict(allowSkips), appendTo(file, text))
 }
 

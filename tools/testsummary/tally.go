@@ -39,6 +39,7 @@ type tally struct {
 	open     map[testID]string // output of tests that have not ended
 	order    []testID          // keys of open, as they started
 	failures map[string]int    // failed tests by package
+	lost     error             // the first error of out
 }
 
 func newTally(out io.Writer) *tally {
@@ -124,7 +125,13 @@ func (t *tally) addPackage(e event) {
 	}
 }
 
-func (t *tally) print(s string) { io.WriteString(t.out, s) }
+// print writes to the output. The first error is kept for the verdict: a run
+// whose output is lost is not green.
+func (t *tally) print(s string) {
+	if _, err := io.WriteString(t.out, s); err != nil && t.lost == nil {
+		t.lost = err
+	}
+}
 
 // summary is the count in words, with one line for each test that failed or did
 // not run.
@@ -147,6 +154,8 @@ func (t *tally) summary(label string) string {
 // verdict is nil if the run may be called green.
 func (t *tally) verdict(allowSkips bool) error {
 	switch {
+	case t.lost != nil:
+		return t.lost
 	case len(t.broken) > 0 || len(t.failed) > 0:
 		return fmt.Errorf("%d tests and %d packages failed", len(t.failed), len(t.broken))
 	case t.passed == 0:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -84,6 +85,18 @@ func TestRun(t *testing.T) {
 				t.Errorf("output contains %q:\n%s", tt.not, out.String())
 			}
 		})
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestLostOutput(t *testing.T) {
+	t.Parallel()
+	err := run(strings.NewReader(stream("run p TestA", "pass p TestA", "pass p")), fullDisk{}, "t", "", false)
+	if err == nil || err.Error() != "no space left" {
+		t.Errorf("error %v, want that of the output", err)
 	}
 }
 
