@@ -1,0 +1,285 @@
+package actor
+
+import (
+	"context"
+	"time"
+
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// Reply is where the answer to an ask goes. It is part of the message, so the
+// answer's type is checked by the compiler, and may be kept and used later or by
+// another actor. The first answer counts; later ones, and those after the asker
+// stopped waiting, report false and have no effect. The zero value accepts
+// nothing.
+//
+// A Reply is as small as a pointer, so a message that is only a Reply fits into
+// an interface without an allocation.
+type Reply[R any] struct{ c *call[R] }
+
+// call is one ask. It is used once, so that no late reply can ever reach the
+// wrong asker; calls are allocated in blocks to make that cheap.
+type call[R any] struct {
+	envelope
+	value R
+}
+
+// Send answers with a value. It reports whether the asker gets it.
+func (r Reply[R]) Send(v R) bool {
+	if r.c == nil {
+		return false
+	}
+	parked, ok := r.c.claim()
+	if !ok {
+		return false
+	}
+	r.c.value = v
+	r.c.publish(parked)
+	if r.c.more != nil && r.c.more.answer != nil {
+		r.c.more.answer.(func(R, error))(v, nil)
+	}
+	return true
+}
+
+// Fail answers with an error, which the asker gets as it is: it is the
+// application's, not a failure of the actor. It reports whether the asker gets it.
+func (r Reply[R]) Fail(err error) bool {
+	if r.c == nil {
+		return false
+	}
+	if err == nil {
+		err = fault.New(fault.Internal, "actor.Reply.Fail", "the handler failed the ask with a nil error")
+	}
+	if !r.c.fail(err) {
+		return false
+	}
+	if r.c.more != nil && r.c.more.answer != nil {
+		var zero R
+		r.c.more.answer.(func(R, error))(zero, err)
+	}
+	return true
+}
+
+// NewReply makes a Reply that calls f with the one answer, on the goroutine that
+// answers. It is for code that stands between an asker and an actor, such as a
+// connection to another node.
+func NewReply[R any](f func(R, error)) Reply[R] {
+	return Reply[R]{&call[R]{envelope: envelope{kind: envelopeAsk, more: &envelopeMore{answer: f}}}}
+}
+
+// Ask sends the message that build makes and waits for the answer.
+//
+// It ends with the context: without a deadline it waits until the actor answers,
+// fails or stops. The handler's context has the asker's deadline and ends with it.
+//
+// Errors: what the handler answered with [Reply.Fail], as it is; INTERNAL with
+// the cause if the handler failed; NOT_FOUND ([ErrStopped]) if the actor has
+// stopped; UNAVAILABLE ([ErrRestarted]) if it was restarted before it answered;
+// DEADLINE_EXCEEDED or CANCELED with ctx; FAILED_PRECONDITION ([ErrDeadlock]) if
+// the actor waits, directly or through others, for the asking one. For the last,
+// pass the handler's own context on.
+//
+// If the actor is idle and the context can't end before the answer, the handler
+// runs on the calling goroutine.
+func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, error) {
+	c, local := to.target.(*cell[M])
+	if !local {
+		return askElsewhere(ctx, to, build)
+	}
+	h, isHandler := ctx.(handlerContext)
+	var caller *core
+	if isHandler {
+		caller = h.owner()
+	}
+	unbounded := isHandler && !h.bounded() || !isHandler && ctx.Done() == nil
+	if unbounded && c.acquire(caller) {
+		return askHere(ctx, c, caller, build)
+	}
+	return askQueued(ctx, c, caller, build)
+}
+
+// maxDepth bounds how many handlers run on top of each other on one goroutine.
+const maxDepth = 64
+
+// acquire makes the caller the runner of an idle actor.
+func (c *cell[M]) acquire(caller *core) bool {
+	depth := uint32(1)
+	if caller != nil {
+		depth = caller.depth + 1
+	}
+	c.mu.Lock()
+	if c.flags != 0 || c.q.n > 0 || depth > maxDepth || c.rare != nil && c.rare.single || c.sys.opts.Schedule != nil {
+		c.mu.Unlock()
+		return false
+	}
+	c.flags = flagActive
+	c.depth = depth
+	c.mu.Unlock()
+	return true
+}
+
+// handBack ends the ownership that acquire gave.
+func (c *cell[M]) handBack() {
+	c.mu.Lock()
+	c.depth = 0
+	if c.flags == flagActive && c.q.n == 0 && c.alert.Load() == 0 {
+		c.finishBatch()
+		c.flags = 0
+		c.startIdleClock()
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	c.sys.start(&c.core)
+}
+
+// Steps of askHere, for the case that it does not come to its end.
+const (
+	stepBuild = iota
+	stepHandle
+	stepDone
+)
+
+// callBlock is a number of calls allocated together.
+type callBlock[R any] struct {
+	calls [32]call[R]
+	used  int
+}
+
+// nextCall takes a call from the actor's block; the caller owns the actor.
+func nextCall[R, M any](c *cell[M]) *call[R] {
+	b, ok := c.calls.(*callBlock[R])
+	if !ok || b.used == len(b.calls) {
+		b = &callBlock[R]{}
+		c.calls = b
+	}
+	b.used++
+	return &b.calls[b.used-1]
+}
+
+// askHere runs the handler on the asking goroutine, which has acquired the actor.
+func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, build func(Reply[R]) M) (R, error) {
+	step := stepBuild
+	defer func() {
+		switch step {
+		case stepBuild: // build panicked
+			c.handBack()
+		case stepHandle: // the handler ended the goroutine
+			c.depth = 0
+			c.sys.spawn(c.afterExit)
+		}
+	}()
+	cl := nextCall[R](c)
+	cl.kind = envelopeAsk
+	if t := traceOf(ctx); t != nil {
+		cl.more = &envelopeMore{trace: t}
+	}
+	c.one[0] = slot[M]{build(Reply[R]{cl}), &cl.envelope}
+	if caller != nil {
+		caller.waitsFor.Store(&c.core)
+	}
+	step = stepHandle
+	c.handleHere()
+	step = stepDone
+	if caller != nil {
+		caller.waitsFor.Store(nil)
+	}
+	if cl.state.Load() != askAnswered {
+		if err := cl.await(ctx); err != nil {
+			var zero R
+			return zero, err
+		}
+	}
+	return cl.value, cl.err
+}
+
+// handleHere handles the one message taken and gives the actor back.
+func (c *cell[M]) handleHere() {
+	var err error
+	if c.processed >= c.nextSample {
+		c.nextSample = c.processed + sampleEvery
+		start := time.Now()
+		err = c.drain(c.one[:], 0, 1)
+		c.sample(time.Since(start), sampleEvery)
+	} else {
+		err = c.drain(c.one[:], 0, 1)
+	}
+	if err == nil {
+		c.handBack()
+		return
+	}
+	// The failure is the actor's affair: what follows, a Start that blocks for
+	// example, must not hold up the asker.
+	c.depth = 0
+	c.sys.spawn(func() {
+		if c.failed(err) {
+			c.run()
+		}
+	})
+}
+
+// queuedCall is a call with all it may need, in one allocation.
+type queuedCall[R any] struct {
+	call[R]
+	details envelopeMore
+}
+
+func newQueuedCall[R any](ctx context.Context, caller *core) *call[R] {
+	q := &queuedCall[R]{}
+	q.kind = envelopeAsk
+	q.details = envelopeMore{asker: caller, trace: traceOf(ctx)}
+	if h, ok := ctx.(handlerContext); ok {
+		if h.bounded() {
+			q.details.ctx = ctx
+		}
+	} else if ctx.Done() != nil {
+		q.details.ctx = ctx
+	}
+	if q.details != (envelopeMore{}) {
+		q.more = &q.details
+	}
+	return &q.call
+}
+
+// askQueued puts the message in the mailbox and parks.
+func askQueued[R, M any](ctx context.Context, c *cell[M], caller *core, build func(Reply[R]) M) (R, error) {
+	var zero R
+	cl := newQueuedCall[R](ctx, caller)
+	m := build(Reply[R]{cl})
+	if caller != nil {
+		if !caller.waitFor(&c.core) {
+			return zero, ErrDeadlock.WithTarget(c.path())
+		}
+		defer caller.waitsFor.Store(nil)
+	}
+	if err := c.accept(ctx, m, &cl.envelope, true); err != nil {
+		return zero, err
+	}
+	if err := cl.await(ctx); err != nil {
+		return zero, err
+	}
+	return cl.value, cl.err
+}
+
+// askElsewhere asks a target that is not a local actor itself.
+func askElsewhere[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, error) {
+	var zero R
+	if to.target == nil {
+		return zero, ErrNoActor
+	}
+	cl := newQueuedCall[R](ctx, callerOf(ctx))
+	m := build(Reply[R]{cl})
+	var err error
+	if t, ok := to.target.(acceptor[M]); ok {
+		err = t.accept(ctx, m, &cl.envelope, true)
+	} else {
+		err = to.target.Deliver(ctx, m)
+	}
+	if err != nil {
+		return zero, err
+	}
+	if err := cl.await(ctx); err != nil {
+		return zero, err
+	}
+	return cl.value, cl.err
+}

@@ -1,0 +1,42 @@
+package actor
+
+import "context"
+
+// An actor that waits in its handler, for an answer or for room in a mailbox,
+// points to the actor it waits for. As it handles one message at a time it waits
+// for one actor at most, so the pointers form chains, and a chain that comes back
+// to its start would wait for ever. Each waiter sets its pointer before it
+// follows the chain, so of the actors that close a circle at the same time at
+// least one sees it.
+//
+// A pointer is taken back as soon as the waiting no longer depends on that
+// actor's handler: when the message was handled and the Reply kept for later.
+// A circle over such a Reply is not found; the asker's deadline ends it.
+
+// waitFor records that c's handler waits for target and reports false if the
+// wait would never end.
+func (c *core) waitFor(target *core) bool {
+	c.waitsFor.Store(target)
+	for d := target; d != nil; d = d.waitsFor.Load() {
+		if d == c {
+			c.waitsFor.Store(nil)
+			return false
+		}
+	}
+	return true
+}
+
+// handlerContext is a Context of any message type.
+type handlerContext interface {
+	context.Context
+	owner() *core
+	bounded() bool // whether it can end before the actor does
+}
+
+// callerOf is the actor whose handler the context belongs to.
+func callerOf(ctx context.Context) *core {
+	if h, ok := ctx.(handlerContext); ok {
+		return h.owner()
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package actor
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// envelope is what accompanies a message that is more than a plain tell.
+type envelope struct {
+	kind  envelopeKind
+	tries uint8 // failed attempts to handle the message
+
+	// Of an ask: see the states below.
+	state atomic.Uint32
+	err   error
+	wake  chan struct{} // buffered; set while the asker is parked
+
+	more *envelopeMore
+}
+
+// envelopeMore is what few envelopes have.
+type envelopeMore struct {
+	ctx    context.Context // the asker's, if it can end
+	asker  *core           // the actor that asks
+	trace  *Trace
+	timer  *timerState
+	answer any // func(R, error) of a Reply made by NewReply
+}
+
+type envelopeKind uint8
+
+const (
+	envelopeTell envelopeKind = iota
+	envelopeAsk
+	envelopeTimer
+)
+
+// States of an ask. An answer is claimed, written, then published, so that of
+// several replies exactly one counts, and none after the asker has left.
+const (
+	askWaiting   uint32 = iota
+	askParked           // waiting, and wake is to be signalled
+	askAnswering        // claimed
+	askAnswered
+	askLeft // the asker no longer waits
+)
+
+// claim reserves the right to answer and reports whether the asker is parked.
+func (e *envelope) claim() (parked, ok bool) {
+	for {
+		switch s := e.state.Load(); s {
+		case askWaiting, askParked:
+			if e.state.CompareAndSwap(s, askAnswering) {
+				return s == askParked, true
+			}
+		default:
+			return false, false
+		}
+	}
+}
+
+// publish makes a claimed and written answer visible.
+func (e *envelope) publish(parked bool) {
+	e.state.Store(askAnswered)
+	if parked {
+		e.wake <- struct{}{}
+	}
+}
+
+// fail answers with an error.
+func (e *envelope) fail(err error) bool {
+	parked, ok := e.claim()
+	if !ok {
+		return false
+	}
+	e.err = err
+	e.publish(parked)
+	return true
+}
+
+// settled reports whether nobody waits for an answer any more.
+func (e *envelope) settled() bool {
+	s := e.state.Load()
+	return s == askAnswered || s == askLeft
+}
+
+// expired reports whether the asker has given up before the message was handled.
+func (e *envelope) expired() bool {
+	return e.state.Load() == askLeft || e.more != nil && e.more.ctx != nil && e.more.ctx.Err() != nil
+}
+
+// await parks the caller until the answer is there or ctx ends. The error is
+// the asker's own reason not to wait; nil means that an answer is there.
+func (e *envelope) await(ctx context.Context) error {
+	e.wake = make(chan struct{}, 1)
+	if !e.state.CompareAndSwap(askWaiting, askParked) {
+		for e.state.Load() != askAnswered {
+			runtime.Gosched() // an answer is being written
+		}
+		return nil
+	}
+	select {
+	case <-e.wake:
+		return nil
+	case <-ctx.Done():
+		if e.state.CompareAndSwap(askParked, askLeft) {
+			return &fault.Error{Code: fault.CodeOf(ctx.Err()), Op: "actor.Ask", Message: "no answer in time", Cause: ctx.Err()}
+		}
+		<-e.wake
+		return nil
+	}
+}

@@ -1,0 +1,99 @@
+package actor
+
+import (
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// The runtime's own events, for [Subscribe]. Each also has a hook.
+type (
+	// Failure: a handler, Start or Stop failed, or a supervisor gave up.
+	Failure struct {
+		Actor     Address
+		Err       error
+		Directive Directive
+	}
+	// Restarted: an actor has a new behaviour.
+	Restarted struct {
+		Actor    Address
+		Restarts int // over the actor's life
+		Cause    error
+	}
+	// Stopped: an actor has ended.
+	Stopped struct {
+		Actor  Address
+		Reason error // nil for a normal end
+	}
+)
+
+// topics is the event stream: who wants events of which type. Publishing reads
+// it without a lock.
+type topics struct {
+	mu   sync.Mutex
+	subs atomic.Pointer[map[reflect.Type][]*subscription]
+}
+
+type subscription struct {
+	deliver func(event any) error
+}
+
+// Subscribe sends each event of type E that is published in the system to the
+// actor, as the message that adapt makes of it. Delivery never waits: an event
+// for a full mailbox is lost to that subscriber and counted as a dead letter.
+// The subscription ends with the actor or by calling cancel.
+func Subscribe[E, M any](s *System, to Ref[M], adapt func(E) M) (cancel func()) {
+	sub := &subscription{deliver: func(event any) error { return to.TryTell(adapt(event.(E))) }}
+	key := reflect.TypeFor[E]()
+	s.topics.update(key, func(subs []*subscription) []*subscription { return append(subs, sub) })
+	return func() { s.topics.remove(key, sub) }
+}
+
+// Publish sends an event to everybody who subscribed to its type.
+func Publish[E any](s *System, event E) { publish(s, func() E { return event }) }
+
+// publish makes the event only if somebody wants it.
+func publish[E any](s *System, event func() E) {
+	all := s.topics.subs.Load()
+	if all == nil {
+		return
+	}
+	key := reflect.TypeFor[E]()
+	subs := (*all)[key]
+	if len(subs) == 0 {
+		return
+	}
+	var e any = event()
+	for _, sub := range subs {
+		switch err := sub.deliver(e); {
+		case err == nil:
+		case errors.Is(err, ErrStopped):
+			s.topics.remove(key, sub)
+		default:
+			s.deadLetters.Add(1)
+		}
+	}
+}
+
+func (t *topics) update(key reflect.Type, change func([]*subscription) []*subscription) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := make(map[reflect.Type][]*subscription)
+	if old := t.subs.Load(); old != nil {
+		maps.Copy(next, *old)
+	}
+	next[key] = change(slices.Clone(next[key]))
+	if len(next[key]) == 0 {
+		delete(next, key)
+	}
+	t.subs.Store(&next)
+}
+
+func (t *topics) remove(key reflect.Type, sub *subscription) {
+	t.update(key, func(subs []*subscription) []*subscription {
+		return slices.DeleteFunc(subs, func(s *subscription) bool { return s == sub })
+	})
+}

@@ -1,0 +1,178 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// Routing says which worker of a pool gets a message.
+type Routing uint8
+
+// Routings.
+const (
+	// RoundRobin takes the workers in turn.
+	RoundRobin Routing = iota
+	// Random takes any worker.
+	Random
+	// SmallestMailbox takes the worker with the fewest waiting messages.
+	SmallestMailbox
+	// ConsistentHash takes the worker that PoolSpec.Key chooses: equal keys go
+	// to the same worker, so their order is kept.
+	ConsistentHash
+	// Broadcast sends to all workers. An ask is answered by the first.
+	Broadcast
+)
+
+// PoolSpec says how to make a pool of like actors behind one reference.
+type PoolSpec[M any] struct {
+	Name    string
+	Size    int // number of workers, 1 to 65536
+	Routing Routing
+	Key     func(M) string // required for ConsistentHash; must be safe for concurrent use
+
+	// Worker makes each of the workers; its Name is not used.
+	Worker Spec[M]
+
+	// Supervision is the pool's policy for its workers. Default: restart each by
+	// itself; if that is too often, the pool fails and, by the policy above it,
+	// begins again with new workers.
+	Supervision Supervision
+}
+
+// SpawnPool makes a pool. Messages are routed on the sender's goroutine, there
+// is no actor in between. Stopping the reference stops the pool and its workers.
+func SpawnPool[M any](parent Parent, spec PoolSpec[M]) (Ref[M], error) {
+	switch {
+	case spec.Size < 1 || spec.Size > 1<<16:
+		return Ref[M]{}, fault.New(fault.InvalidArgument, "actor.SpawnPool", "pool %q: size %d is out of range; it is 1 to 65536", spec.Name, spec.Size)
+	case spec.Routing == ConsistentHash && spec.Key == nil:
+		return Ref[M]{}, fault.New(fault.InvalidArgument, "actor.SpawnPool", "pool %q routes by hash and has no Key", spec.Name)
+	case spec.Routing > Broadcast:
+		return Ref[M]{}, fault.New(fault.InvalidArgument, "actor.SpawnPool", "pool %q: unknown routing %d", spec.Name, spec.Routing)
+	case spec.Worker.New == nil:
+		return Ref[M]{}, fault.New(fault.InvalidArgument, "actor.SpawnPool", "pool %q: the worker's spec has no New", spec.Name)
+	}
+	p := &pool[M]{spec: spec, seed: maphash.MakeSeed()}
+	p.spec.Worker.Name = ""
+	keeper, err := Spawn(parent, Spec[poolMessage]{
+		Name: spec.Name, Supervision: spec.Supervision, Type: "actor.Pool",
+		New: func() Behavior[poolMessage] { return &poolKeeper[M]{p} },
+	})
+	if err != nil {
+		return Ref[M]{}, err
+	}
+	p.keeper = keeper
+	return Ref[M]{p}, nil
+}
+
+// poolMessage has no values: the keeper of a pool only keeps it.
+type poolMessage interface{ isPoolMessage() }
+
+// poolKeeper is the actor above the workers.
+type poolKeeper[M any] struct{ pool *pool[M] }
+
+func (k *poolKeeper[M]) Receive(*Context[poolMessage], poolMessage) error { return nil }
+
+func (k *poolKeeper[M]) Start(ctx *Context[poolMessage]) error {
+	workers := make([]*cell[M], k.pool.spec.Size)
+	for i := range workers {
+		spec := k.pool.spec.Worker
+		spec.Name = strconv.Itoa(i)
+		ref, err := Spawn(ctx, spec)
+		if err != nil {
+			return err
+		}
+		workers[i] = ref.target.(*cell[M])
+	}
+	k.pool.workers.Store(&workers)
+	return nil
+}
+
+// pool is the target behind a pool's reference.
+type pool[M any] struct {
+	spec    PoolSpec[M]
+	keeper  Ref[poolMessage]
+	workers atomic.Pointer[[]*cell[M]]
+	next    atomic.Uint64
+	seed    maphash.Seed
+}
+
+func (p *pool[M]) Address() Address               { return p.keeper.Address() }
+func (p *pool[M]) Stop(ctx context.Context) error { return p.keeper.Stop(ctx) }
+func (p *pool[M]) Kill()                          { p.keeper.Kill() }
+func (p *pool[M]) Done() <-chan struct{}          { return p.keeper.Done() }
+
+func (p *pool[M]) Watch(notify func(Down)) func() {
+	return p.keeper.target.(Watchable).Watch(notify)
+}
+
+func (p *pool[M]) Deliver(ctx context.Context, m M) error { return p.accept(ctx, m, traced(ctx), true) }
+
+func (p *pool[M]) accept(ctx context.Context, m M, env *envelope, wait bool) error {
+	workers := *p.workers.Load()
+	if p.spec.Routing != Broadcast {
+		return p.route(workers, m).accept(ctx, m, env, wait)
+	}
+	var errs []error
+	for _, w := range workers {
+		if err := w.accept(ctx, m, env, wait); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// route chooses one worker.
+func (p *pool[M]) route(workers []*cell[M], m M) *cell[M] {
+	n := uint64(len(workers))
+	switch p.spec.Routing {
+	case Random:
+		return workers[rand.Uint64N(n)]
+	case SmallestMailbox:
+		return smallest(workers, p.next.Add(1)%n)
+	case ConsistentHash:
+		return workers[jump(maphash.String(p.seed, p.spec.Key(m)), len(workers))]
+	}
+	return workers[p.next.Add(1)%n]
+}
+
+// smallest is the first worker with the fewest waiting messages, looking from
+// the given one on so that equal ones take turns.
+func smallest[M any](workers []*cell[M], from uint64) *cell[M] {
+	var best *cell[M]
+	least := uint32(unlimited)
+	for i := range workers {
+		w := workers[(from+uint64(i))%uint64(len(workers))] //nolint:gosec // not negative
+		w.mu.Lock()
+		n := w.waiting()
+		if w.flags&flagActive != 0 {
+			n++
+		}
+		w.mu.Unlock()
+		if n < least || best == nil {
+			best, least = w, n
+		}
+		if least == 0 {
+			break
+		}
+	}
+	return best
+}
+
+// jump is the consistent hash of Lamping and Veach, "A Fast, Minimal Memory,
+// Consistent Hash Algorithm" (2014).
+func jump(key uint64, buckets int) int {
+	b, j := int64(-1), int64(0)
+	for j < int64(buckets) {
+		b = j
+		key = key*2862933555777941757 + 1
+		j = int64(float64(b+1) * (float64(int64(1)<<31) / float64((key>>33)+1)))
+	}
+	return int(b)
+}

@@ -1,0 +1,333 @@
+package actor
+
+import (
+	"errors"
+	"time"
+
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// run owns the actor until there is nothing to do. It is what a goroutine
+// started for an actor executes; its frame stays small, as a goroutine that is
+// started for one message should not have to grow its stack.
+func (c *cell[M]) run() {
+	exited := true
+	defer func() {
+		if exited {
+			c.sys.spawn(c.afterExit)
+		}
+	}()
+	for c.turn() {
+		if c.sys.opts.Schedule != nil {
+			c.sys.start(&c.core)
+			break
+		}
+	}
+	exited = false
+}
+
+// afterExit goes on with an actor whose handler ended its goroutine with
+// runtime.Goexit.
+func (c *cell[M]) afterExit() {
+	if c.failed(newPanicError(nil)) {
+		c.run()
+	}
+}
+
+// turn does one step of the actor's life: the signals of the system lane if
+// there are any, else a batch of messages. It reports false when the runner has
+// nothing more to do and no longer owns the actor.
+func (c *cell[M]) turn() bool {
+	c.mu.Lock()
+	if c.flags&flagStopped != 0 {
+		c.leave()
+		return false
+	}
+	c.finishBatch()
+	c.alert.Store(0)
+	c.unstash()
+	if lane := c.takeSignals(); lane != nil {
+		c.mu.Unlock()
+		return c.handleSignals(lane)
+	}
+	if c.flags&flagSuspended != 0 || c.waiting() == 0 {
+		return c.rest()
+	}
+	ring, head, n, weight := c.take()
+	c.mu.Unlock()
+
+	var err error
+	if weight > 0 {
+		start := time.Now()
+		err = c.drain(ring, head, n)
+		c.sample(time.Since(start), weight)
+	} else {
+		err = c.drain(ring, head, n)
+	}
+	if err != nil {
+		return c.failed(err)
+	}
+	return true
+}
+
+// finishBatch gives back the slots that were handled; the lock is held.
+func (c *cell[M]) finishBatch() {
+	if c.pos == 0 {
+		return
+	}
+	c.processed += uint64(c.pos)
+	if c.q.taken > 0 {
+		c.q.release(c.pos)
+	} else {
+		c.one[0] = slot[M]{}
+	}
+	c.pos = 0
+	c.admit()
+}
+
+// sampleEvery is how many messages pass between two that are timed. Handlers
+// that take long are timed each time.
+const sampleEvery = 128
+
+// take hands the next messages to the runner: the ring, the index of the first
+// and their number. A weight above 0 asks for the time to be taken, and says for
+// how many messages the sample stands; the lock is held.
+func (c *cell[M]) take() (ring []slot[M], head, n uint32, weight uint64) {
+	switch {
+	case c.flags&flagSlow != 0:
+		weight = 1
+	case c.processed >= c.nextSample:
+		weight = sampleEvery
+		c.nextSample = c.processed + sampleEvery
+	}
+	if r := c.rare; r != nil && r.single {
+		if r.heap != nil {
+			c.one[0] = r.heap.pop()
+		} else {
+			c.one[0] = c.q.pop()
+		}
+		return c.one[:], 0, 1, weight
+	}
+	n = min(c.q.n, batchSize)
+	if weight > 0 || c.sys.opts.Schedule != nil {
+		n = 1
+	}
+	c.q.taken = n
+	return c.q.ring, c.q.head, n, weight
+}
+
+// rest gives up the actor, unless its end is due; it is entered with the lock
+// and leaves without it.
+func (c *cell[M]) rest() bool {
+	if c.flags&(flagClosed|flagSuspended) == flagClosed {
+		c.mu.Unlock()
+		c.terminate()
+		return false
+	}
+	c.flags &^= flagActive
+	if len(c.q.ring) > keptSlots && c.q.n == 0 {
+		c.q = queue[M]{}
+	}
+	c.startIdleClock()
+	c.mu.Unlock()
+	return false
+}
+
+// drain hands the taken messages to the behaviour until one fails or a signal
+// arrives. Afterwards c.pos says how many were handed over, a failing one
+// included.
+func (c *cell[M]) drain(ring []slot[M], head, n uint32) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = newPanicError(value)
+		}
+	}()
+	mask := uint32(len(ring) - 1) //nolint:gosec // a ring fits 32 bits
+	for i := uint32(0); i < n && err == nil; i++ {
+		s := &ring[(head+i)&mask]
+		c.pos = i + 1
+		if s.env == nil {
+			err = c.behavior.Receive(&c.plain, s.m)
+		} else {
+			err = c.receive(s)
+		}
+		if c.alert.Load() != 0 {
+			break
+		}
+	}
+	return err
+}
+
+// receive hands over a message that has an envelope.
+func (c *cell[M]) receive(s *slot[M]) error {
+	env := s.env
+	switch {
+	case env.kind == envelopeTimer && !env.more.timer.deliver():
+		return nil
+	case env.kind == envelopeAsk && env.expired():
+		env.fail(ErrExpired)
+		c.sys.deadLetter(&c.core, s.m, ErrExpired)
+		return nil
+	}
+	ctx := &c.plain
+	if env.more != nil {
+		ctx = &Context[M]{c: c, env: env}
+		defer ctx.finish()
+	}
+	err := c.behavior.Receive(ctx, s.m)
+	if err == nil && env.kind == envelopeAsk {
+		c.keepUnsettled(env)
+	}
+	return err
+}
+
+// keepUnsettled remembers an ask that was handled but not answered, so that its
+// asker learns of it if the actor ends or loses its state first.
+func (c *cell[M]) keepUnsettled(env *envelope) {
+	if env.settled() || c.stashed(env) {
+		return
+	}
+	if env.more != nil && env.more.asker != nil {
+		env.more.asker.waitsFor.CompareAndSwap(&c.core, nil) // the answer may come from elsewhere
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.extra()
+	if len(x.unsettled) == cap(x.unsettled) {
+		kept := x.unsettled[:0]
+		for _, e := range x.unsettled {
+			if !e.settled() {
+				kept = append(kept, e)
+			}
+		}
+		clear(x.unsettled[len(kept):])
+		x.unsettled = kept
+	}
+	x.unsettled = append(x.unsettled, env)
+}
+
+// stashed reports whether the message just handled was put aside.
+func (c *cell[M]) stashed(env *envelope) bool {
+	r := c.rare
+	return r != nil && len(r.stash) > 0 && r.stash[len(r.stash)-1].env == env
+}
+
+// unstash puts the stash back if the handler asked for it; the lock is held.
+func (c *cell[M]) unstash() {
+	r := c.rare
+	if r == nil || !r.unstash {
+		return
+	}
+	if r.heap != nil {
+		for _, s := range r.stash {
+			r.heap.push(s, r.priority(s.m))
+		}
+	} else {
+		c.q.pushFront(r.stash)
+	}
+	clear(r.stash)
+	r.stash, r.unstash = r.stash[:0], false
+}
+
+// failed deals with the failure of the message last handed over. It reports
+// whether the runner still owns the actor.
+func (c *cell[M]) failed(err error) bool {
+	if errors.Is(err, ErrStop) {
+		c.settleFailed(nil)
+		return c.handleSignal(signal{kind: signalEnd})
+	}
+	c.settleFailed(err)
+	return c.fail(err)
+}
+
+// current is the message last handed over; the lock is held and c.pos above 0.
+func (c *cell[M]) current() *slot[M] {
+	if c.q.taken > 0 {
+		return c.q.at(c.pos - 1)
+	}
+	return &c.one[0]
+}
+
+// settleFailed decides what becomes of the message that was being handled when
+// its handler failed: the asker gets the error; a tell is repeated or set aside.
+// A nil error is a normal end, which leaves nothing to settle but an ask.
+func (c *cell[M]) settleFailed(err error) {
+	c.mu.Lock()
+	if c.pos == 0 || c.flags&flagStopped != 0 {
+		c.mu.Unlock()
+		return // no message was being handled, or its loss is settled already
+	}
+	s := c.current()
+	m, env := s.m, s.env
+	switch {
+	case env != nil && env.kind == envelopeAsk:
+		c.mu.Unlock()
+		if err == nil {
+			c.keepUnsettled(env)
+			return
+		}
+		env.fail(&fault.Error{Code: fault.Internal, Op: "actor.Ask", Target: c.path(), Message: "the handler failed", Cause: err})
+	case err == nil:
+		c.mu.Unlock()
+	case c.repeat(s):
+		c.mu.Unlock()
+	default:
+		c.mu.Unlock()
+		c.sys.deadLetter(&c.core, m, err)
+	}
+}
+
+// repeat puts a message that failed back at the head of the mailbox if it may be
+// tried once more; the lock is held.
+func (c *cell[M]) repeat(s *slot[M]) bool {
+	if c.opts.attempts == 1 || s.env != nil && s.env.kind != envelopeTell {
+		return false
+	}
+	env := s.env
+	if env == nil {
+		env = &envelope{}
+	}
+	env.tries++
+	if env.tries >= c.opts.attempts {
+		return false
+	}
+	s.env = env
+	c.pos--
+	switch {
+	case c.q.taken > 0: // still in its place
+	case c.rare.heap != nil:
+		c.rare.heap.push(*s, c.rare.priority(s.m))
+	default:
+		c.q.pushFront([]slot[M]{*s})
+	}
+	return true
+}
+
+// sample records how long a handler took.
+func (c *cell[M]) sample(took time.Duration, weight uint64) {
+	c.kind.observe(took, weight)
+	c.mu.Lock()
+	c.busy += took * time.Duration(weight) //nolint:gosec // a small factor
+	c.longest = max(c.longest, took)
+	if took > slowHandler {
+		c.flags |= flagSlow
+	} else {
+		c.flags &^= flagSlow
+	}
+	c.mu.Unlock()
+}
+
+// leave ends the runner of an actor that was abandoned while its handler ran; it
+// is entered with the lock. What the runner had taken can't be handled any more.
+func (c *cell[M]) leave() {
+	var left []undelivered
+	for i := c.pos; i < c.q.n; i++ {
+		s := c.q.at(i)
+		left = append(left, undelivered{s.m, s.env})
+	}
+	c.q, c.pos = queue[M]{}, 0
+	c.flags &^= flagActive
+	c.mu.Unlock()
+	c.sys.runaways.Add(-1)
+	c.settle(left, ErrStopped)
+}

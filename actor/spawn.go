@@ -1,0 +1,144 @@
+package actor
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// Parent is where an actor can be spawned: a [System] for the top of the tree,
+// a handler's [Context] for a child of that actor.
+type Parent interface {
+	asParent() *core
+}
+
+// Spawn makes an actor. The behaviour is made and started on the calling
+// goroutine, so an error of Start, or a panic in it, is returned and no actor
+// exists.
+//
+// Errors: INVALID_ARGUMENT for an unusable spec, [ErrNameTaken], [ErrStopped]
+// if the parent ends, and what Start returned.
+func Spawn[M any](parent Parent, spec Spec[M]) (Ref[M], error) {
+	c, err := newCell(parent.asParent(), &spec)
+	if err != nil {
+		return Ref[M]{}, err
+	}
+	if err := c.spawn(); err != nil {
+		return Ref[M]{}, err
+	}
+	return Ref[M]{c}, nil
+}
+
+// newCell makes an actor that has no place in the tree yet.
+func newCell[M any](p *core, spec *Spec[M]) (*cell[M], error) {
+	opts, err := spec.options()
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsRune(spec.Name, '/') || strings.HasPrefix(spec.Name, "#") {
+		return nil, fault.New(fault.InvalidArgument, "actor.Spawn", "name %q must not contain '/' or begin with '#'", spec.Name)
+	}
+	c := &cell[M]{create: spec.New, limit: opts.capacity}
+	c.plain.c = c
+	c.self = c
+	c.sys, c.parent, c.opts, c.name = p.sys, p, opts, spec.Name
+	c.id = p.sys.nextID.Add(1)
+	c.flags = flagActive // nobody else may run it before it has started
+	if spec.Priority != nil || opts.overflow == DropOldest {
+		c.rare = &rare[M]{single: true}
+		if spec.Priority != nil {
+			c.rare.priority, c.rare.heap = spec.Priority, &priorityHeap[M]{}
+		}
+	}
+	if spec.Type != "" {
+		c.kind = p.sys.kindNamed(spec.Type)
+	}
+	return c, nil
+}
+
+// spawn gives the actor its place in the tree and starts it.
+func (c *cell[M]) spawn() error {
+	if err := c.parent.adopt(&c.core); err != nil {
+		return err
+	}
+	c.sys.actors.Add(1)
+	returned := false
+	defer func() {
+		if !returned { // New or Start called runtime.Goexit
+			c.unspawn(newPanicError(nil))
+		}
+	}()
+	err := c.construct()
+	returned = true
+	if err != nil {
+		c.unspawn(err)
+		return &fault.Error{Code: fault.CodeOf(err), Op: "actor.Spawn", Target: c.path(), Message: "start failed", Cause: err}
+	}
+	c.sys.hook(func(h *Hooks) {
+		if h.Started != nil {
+			h.Started(c.address())
+		}
+	})
+	c.mu.Lock()
+	if c.flags == flagActive && c.q.n == 0 && c.alert.Load() == 0 && (c.rare == nil || !c.rare.single) {
+		c.flags = 0
+		c.startIdleClock()
+		c.mu.Unlock()
+		return nil
+	}
+	c.mu.Unlock()
+	c.sys.start(&c.core) // it has messages already
+	return nil
+}
+
+// unspawn takes back an actor that could not start.
+func (c *cell[M]) unspawn(reason error) {
+	c.mu.Lock()
+	c.behavior = nil // nothing that was started, so nothing to stop
+	c.mu.Unlock()
+	if c.kind == nil {
+		c.kind = c.sys.kindNamed(reflect.TypeFor[M]().String())
+	}
+	if c.end(reason) {
+		c.sys.start(&c.core) // children that Start made have to end first
+	}
+}
+
+// construct makes and starts a behaviour.
+func (c *cell[M]) construct() (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = newPanicError(value)
+		}
+	}()
+	b := c.create()
+	if b == nil {
+		return fault.New(fault.Internal, "actor.Spawn", "New of %s returned nil", c.path())
+	}
+	if n, ok := b.(interface{ typeName() string }); ok && c.kind == nil {
+		c.kind = c.sys.kindNamed(n.typeName())
+	}
+	if c.kind == nil {
+		c.kind = c.sys.kindOf(reflect.TypeOf(b), reflect.TypeFor[M]())
+	}
+	c.setBehavior(b)
+	if s, ok := b.(Starter[M]); ok {
+		return s.Start(&c.plain)
+	}
+	return nil
+}
+
+// destruct stops the behaviour.
+func (c *cell[M]) destruct() (err error) {
+	b, ok := c.behavior.(Stopper[M])
+	if !ok {
+		return nil
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			err = newPanicError(value)
+		}
+	}()
+	return b.Stop(&c.plain)
+}

@@ -1,0 +1,357 @@
+package actor
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/retry"
+)
+
+// A failure goes this way: the runner of the failed actor asks the parent's
+// policy for a verdict (judge) and carries it out itself. Only where siblings
+// are concerned does another goroutine step in (restartGroup). The parent's own
+// handler is never involved, so it may be busy or blocked.
+
+// verdict is a supervisor's decision on one failure.
+type verdict struct {
+	directive Directive
+	delay     time.Duration // before a restart
+	group     bool          // siblings are concerned
+	err       error         // of the supervisor itself, if it escalates
+}
+
+// judge decides on the failure of a child by the parent's policy.
+func (parent *core) judge(child *core, err error) verdict {
+	policy := parent.supervision()
+	d := decide(policy, child, err)
+	if d == RestartChild && child.opts.restart == Temporary {
+		d = StopChild
+	}
+	v := verdict{directive: d, group: policy.Strategy != OneForOne}
+	switch d {
+	case RestartChild:
+		recent, ok := parent.admitRestart(policy)
+		if !ok {
+			return verdict{
+				directive: Escalate, group: v.group,
+				err: &IntensityError{Supervisor: parent.address(), Child: child.address(), Restarts: recent, Cause: err},
+			}
+		}
+		v.delay = policy.Backoff.delay(recent)
+	case Escalate:
+		v.err = err
+	}
+	return v
+}
+
+// decide calls the user's decider, which must not be able to harm the runtime.
+func decide(policy *Supervision, child *core, err error) (d Directive) {
+	if policy.Decide == nil {
+		return RestartChild
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			child.sys.log().Error("the supervisor's Decide panicked; the child is restarted", "actor", child.path(), "panic", value)
+			d = RestartChild
+		}
+	}()
+	return policy.Decide(child.address(), err)
+}
+
+func (parent *core) supervision() *Supervision {
+	if parent.parent == nil {
+		return &parent.sys.opts.Supervision
+	}
+	return &parent.opts.supervision
+}
+
+// admitRestart counts a restart and returns how many there were in the window
+// before it, or false if it is one too many.
+func (parent *core) admitRestart(policy *Supervision) (int, bool) {
+	now := time.Now()
+	f := parent.family()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old := 0
+	for old < len(f.restarts) && now.Sub(f.restarts[old]) > policy.Window {
+		old++
+	}
+	f.restarts = append(f.restarts[:0], f.restarts[old:]...)
+	recent := len(f.restarts)
+	if recent >= policy.MaxRestarts {
+		return recent + 1, false
+	}
+	f.restarts = append(f.restarts, now)
+	return recent, true
+}
+
+// delay is the wait before a restart that follows n others within the window.
+func (b Backoff) delay(n int) time.Duration {
+	if n == 0 || b.Initial < 0 {
+		return 0
+	}
+	return retry.Policy{Initial: b.Initial, Cap: b.Max, Jitter: max(b.Jitter, 0)}.Delay(n)
+}
+
+// fail carries out the verdict on a failure. It reports whether the runner
+// still owns the actor.
+func (c *cell[M]) fail(err error) bool {
+	v := c.parent.judge(&c.core, err)
+	c.recordFailure(err, v.directive)
+	c.mu.Lock()
+	c.finishBatch()
+	stopping, stopped := c.flags&flagStopping != 0, c.flags&flagStopped != 0
+	c.mu.Unlock()
+	switch {
+	case stopped:
+		return true // turn ends the runner
+	case v.directive == ResumeChild && c.behavior != nil:
+		return true
+	case v.directive == RestartChild && stopping:
+		return c.restart(0) // to drain the rest of the mailbox
+	case v.directive == RestartChild && v.group:
+		c.retire()
+		c.suspend(flagFailed)
+		c.sys.spawn(func() { c.parent.restartGroup(&c.core, v.delay) })
+		return true
+	case v.directive == RestartChild:
+		return c.restart(v.delay)
+	case v.directive == Escalate:
+		c.parent.escalate(&c.core, v)
+		return c.end(v.err)
+	}
+	return c.end(err)
+}
+
+// escalate makes a child's failure the supervisor's own. At the top of the tree
+// there is nobody left to decide: the group is stopped and the rest goes on.
+func (parent *core) escalate(child *core, v verdict) {
+	if parent.parent != nil {
+		parent.post(signal{kind: signalFail, err: v.err})
+		return
+	}
+	parent.sys.log().Error("a top-level actor failed for good and is stopped", "actor", child.path(), "error", v.err)
+	if !v.group {
+		return
+	}
+	for _, sibling := range parent.group(child) {
+		if sibling != child {
+			sibling.post(signal{kind: signalEnd, err: v.err})
+		}
+	}
+}
+
+// recordFailure tells everybody who wants to know.
+func (c *core) recordFailure(err error, d Directive) {
+	c.mu.Lock()
+	x := c.extra()
+	x.failures++
+	x.lastErr, x.lastErrAt = err, time.Now()
+	c.mu.Unlock()
+	c.kind.failures.Add(1)
+	c.sys.failures.Add(1)
+	c.sys.hook(func(h *Hooks) {
+		if h.Failed != nil {
+			h.Failed(c.address(), err, d)
+		}
+	})
+	publish(c.sys, func() Failure { return Failure{Actor: c.address(), Err: err, Directive: d} })
+	c.logFailure(err, d)
+}
+
+func (c *core) logFailure(err error, d Directive) {
+	log := c.sys.log()
+	if !log.Enabled(noContext, slog.LevelWarn) {
+		return
+	}
+	attrs := []any{"actor", c.path(), "actor_type", c.kind.name, "error", err.Error(), "error_type", fault.CodeOf(err).String(), "directive", d.String()}
+	var p *PanicError
+	if errors.As(err, &p) {
+		attrs = append(attrs, "stack", p.Stack())
+	}
+	log.Warn("actor failed", attrs...)
+}
+
+// restart replaces the behaviour, after a delay if need be. It reports whether
+// the runner still owns the actor.
+func (c *cell[M]) restart(delay time.Duration) bool {
+	c.retire()
+	c.suspend(flagFailed)
+	if delay > 0 {
+		c.mu.Lock()
+		c.extra().restartDelay = delay
+		c.mu.Unlock()
+	}
+	if c.stopKids(afterKidsRestart) {
+		return true
+	}
+	return c.restartLater()
+}
+
+// restartLater goes on with a restart once the children are gone.
+func (c *cell[M]) restartLater() bool {
+	c.mu.Lock()
+	delay := c.extra().restartDelay
+	c.x.restartDelay = 0
+	c.mu.Unlock()
+	if delay == 0 {
+		return c.rebuild()
+	}
+	c.sys.after(delay, func() { c.post(signal{kind: signalRestart}) })
+	return true
+}
+
+// rebuild makes the new behaviour.
+func (c *cell[M]) rebuild() bool {
+	c.closeFamily(false)
+	if err := c.construct(); err != nil {
+		if errors.Is(err, ErrStop) {
+			return c.end(nil)
+		}
+		return c.fail(err)
+	}
+	c.mu.Lock()
+	c.flags &^= flagSuspended | flagFailed
+	c.restarts++
+	n := int(c.restarts)
+	cause := c.extra().lastErr
+	c.mu.Unlock()
+	c.kind.restarts.Add(1)
+	c.sys.restarts.Add(1)
+	c.sys.hook(func(h *Hooks) {
+		if h.Restarted != nil {
+			h.Restarted(c.address(), n, cause)
+		}
+	})
+	publish(c.sys, func() Restarted { return Restarted{Actor: c.address(), Restarts: n, Cause: cause} })
+	return true
+}
+
+// suspend keeps messages waiting.
+func (c *core) suspend(why flags) {
+	c.mu.Lock()
+	c.flags |= flagSuspended | why
+	c.mu.Unlock()
+}
+
+// retire ends the present behaviour: what belongs to it must not outlive it.
+func (c *cell[M]) retire() {
+	if c.behavior == nil {
+		return
+	}
+	if err := c.destruct(); err != nil {
+		c.stopFailed(err)
+	}
+	c.mu.Lock()
+	c.finishBatch()
+	c.behavior = nil
+	if r := c.rare; r != nil {
+		r.behaviors = nil
+		r.unstash = len(r.stash) > 0
+		c.unstash()
+	}
+	asks := c.takeUnsettled()
+	timers := c.takeTimers()
+	c.mu.Unlock()
+	for t := range timers {
+		t.cancel()
+	}
+	for _, env := range asks {
+		env.fail(ErrRestarted.WithTarget(c.path()))
+	}
+}
+
+// stopFailed reports an error of a behaviour's Stop, from which nothing follows.
+func (c *core) stopFailed(err error) {
+	c.sys.hook(func(h *Hooks) {
+		if h.Failed != nil {
+			h.Failed(c.address(), err, ResumeChild)
+		}
+	})
+	c.mu.Lock()
+	x := c.extra()
+	x.lastErr, x.lastErrAt = err, time.Now()
+	c.mu.Unlock()
+	c.logFailure(err, ResumeChild)
+}
+
+// group lists the children that a failure of child concerns, in start order.
+func (parent *core) group(child *core) []*core {
+	all := parent.children()
+	if parent.supervision().Strategy == RestForOne {
+		for i, k := range all {
+			if k == child {
+				return all[i:]
+			}
+		}
+	}
+	return all
+}
+
+// restartGroup halts the failed child's group, youngest first, and starts it
+// again, oldest first.
+func (parent *core) restartGroup(failed *core, delay time.Duration) {
+	f := parent.family()
+	f.group.Lock()
+	defer f.group.Unlock()
+	if !failed.awaitsRestart() {
+		return // an earlier failure in the group has restarted it already
+	}
+	members := parent.group(failed)
+	for i := len(members) - 1; i >= 0; i-- {
+		m := members[i]
+		if m.opts.restart == Temporary && m != failed {
+			m.requestStop(m.stopTimeout())
+			<-m.doneChan()
+			continue
+		}
+		m.call(signalHalt)
+	}
+	if delay > 0 {
+		wait := make(chan struct{})
+		parent.sys.after(delay, func() { close(wait) })
+		<-wait
+	}
+	for _, m := range members {
+		m.call(signalRestart)
+	}
+}
+
+// awaitsRestart reports whether the actor is suspended by a failure.
+func (c *core) awaitsRestart() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flags&(flagFailed|flagStopped) == flagFailed
+}
+
+// call posts a signal and waits until it is carried out or the actor has ended.
+// A handler that does not return within the actor's StopTimeout is abandoned.
+func (c *core) call(kind signalKind) {
+	done := make(chan error, 1)
+	if !c.post(signal{kind: kind, reply: done}) {
+		return
+	}
+	timer := time.AfterFunc(c.stopTimeout(), func() { c.abandon() })
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-c.doneChan():
+	}
+}
+
+// String is the directive's name.
+func (d Directive) String() string {
+	switch d {
+	case RestartChild:
+		return "restart"
+	case ResumeChild:
+		return "resume"
+	case StopChild:
+		return "stop"
+	case Escalate:
+		return "escalate"
+	}
+	return "unknown"
+}
