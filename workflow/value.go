@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/troupe-dev/troupe/internal/suggest"
 )
 
 // Kind is the type of a column and of the values in it.
@@ -45,6 +47,9 @@ func ParseKind(name string) (Kind, error) {
 		if n == name {
 			return Kind(k), nil
 		}
+	}
+	if meant := suggest.DidYouMean(name, kindNames[1:]); meant != "" {
+		return KindNull, fmt.Errorf("unknown type %q; %s", name, meant)
 	}
 	return KindNull, fmt.Errorf("unknown type %q; expected one of %s", name, strings.Join(kindNames[1:], ", "))
 }

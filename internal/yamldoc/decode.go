@@ -72,10 +72,13 @@ func (d *Decoder) sound(n Node, v reflect.Value) Errors {
 			v.SetZero()
 			return nil
 		}
-		if v.IsNil() {
-			v.Set(reflect.New(v.Type().Elem()))
+		// The value pointed to may be a default that is shared.
+		target := reflect.New(v.Type().Elem())
+		if !v.IsNil() {
+			target.Elem().Set(v.Elem())
 		}
-		return d.value(n, v.Elem())
+		v.Set(target)
+		return d.value(n, target.Elem())
 	case reflect.Struct:
 		return d.structure(n, v)
 	case reflect.Slice:

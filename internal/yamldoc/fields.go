@@ -32,10 +32,10 @@ type TypeNamer interface {
 	YAMLType() string
 }
 
-// Describe lists the keys that the struct v reads, in the order of its fields.
-// The defaults are the values that v holds. A type that contains itself is
-// described once.
-func Describe(v any) []Field { return describeStruct(reflect.ValueOf(v), nil) }
+// Describe lists the keys that the struct v, or the struct that v points to,
+// reads, in the order of its fields. The defaults are the values that it
+// holds. A type that contains itself is described once.
+func Describe(v any) []Field { return describeStruct(reflect.Indirect(reflect.ValueOf(v)), nil) }
 
 func describeStruct(v reflect.Value, outer []reflect.Type) []Field {
 	if slices.Contains(outer, v.Type()) {

@@ -1,0 +1,276 @@
+package workflow
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/troupe-dev/troupe/internal/yamldoc"
+)
+
+// graphNode is a node of a definition while it is validated.
+type graphNode struct {
+	Node
+	at      yamldoc.Node
+	with    yamldoc.Node
+	kind    Type     // nil if the type is unknown
+	outputs []string // handles
+	in      []Edge
+	inAt    []yamldoc.Node // where each edge of in stands
+	read    bool           // an edge leaves
+	plan    *plan          // nil until the node is found sound
+}
+
+var nodeID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
+
+// loadNodes checks each node by itself.
+func (l *loader) loadNodes() {
+	l.byID = map[string]*graphNode{}
+	list := l.root.At("nodes")
+	if len(l.text.Nodes) > NodesMax {
+		l.report(list, "", "%d nodes; at most %d are allowed", len(l.text.Nodes), NodesMax)
+		l.text.Nodes = l.text.Nodes[:NodesMax]
+	}
+	for i, text := range l.text.Nodes {
+		n := &graphNode{Node: Node{ID: text.ID, Type: text.Type, Doc: text.Doc}, at: list.At(IndexPath("", i)), with: text.With}
+		l.nodes = append(l.nodes, n)
+		l.checkID(n)
+		l.checkType(n)
+	}
+	isSource := func(n *graphNode) bool { return n.Role == RoleSource || n.kind == nil }
+	if _, given := l.root.Get("nodes"); given && !slices.ContainsFunc(l.nodes, isSource) {
+		l.report(list, "", "there is no source; expected at least one node of a type source.*")
+	}
+}
+
+func (l *loader) checkID(n *graphNode) {
+	at, given := n.at.Get("id")
+	if !given || !at.IsString() {
+		return
+	}
+	if !nodeID.MatchString(n.ID) {
+		l.report(at, "", "a node cannot be called %q; expected a letter, then at most 62 letters, digits, _ and -", n.ID)
+	}
+	if first, taken := l.byID[n.ID]; taken {
+		pos := first.at.At("id").Pos()
+		l.report(at, "", "the id %q is taken by the node at %d:%d", n.ID, pos.Line, pos.Column)
+		return
+	}
+	l.byID[n.ID] = n
+}
+
+func (l *loader) checkType(n *graphNode) {
+	at, given := n.at.Get("type")
+	if !given || !at.IsString() {
+		return
+	}
+	kind, ok := l.options.Registry.types[n.Type]
+	if !ok {
+		l.problems = append(l.problems, at.Unknown("node type", n.Type, l.options.Registry.names()))
+		return
+	}
+	info := kind.Info()
+	n.kind, n.Role, n.outputs = kind, info.Role, info.Outputs
+}
+
+// connect turns the nodes' references into edges.
+func (l *loader) connect() {
+	for i, n := range l.nodes {
+		from, given := n.at.Get("from")
+		switch {
+		case n.Role == RoleSource && given:
+			key, _ := n.at.Key("from")
+			l.report(key, "", "a source reads nothing from other nodes")
+			continue
+		case n.Role != RoleSource && n.kind != nil && len(l.text.Nodes[i].From) == 0 && !(given && from.IsMapping()):
+			l.report(n.at, "name the nodes whose rows come in, such as from: "+l.exampleID(n), "the %s %q has no input", n.Role, n.ID)
+			continue
+		}
+		for j, reference := range l.text.Nodes[i].From {
+			at := from
+			if from.IsList() {
+				at = from.At(IndexPath("", j))
+			}
+			l.connectOne(n, at, reference)
+		}
+	}
+	for _, n := range l.nodes {
+		if n.kind != nil && n.Role != RoleSink && !n.read && n.ID != "" {
+			l.report(n.at, "a node with from: "+n.ID+" would take them", "nothing reads the rows of %q", n.ID)
+		}
+	}
+}
+
+// exampleID is the id of a node that could feed n.
+func (l *loader) exampleID(n *graphNode) string {
+	for _, other := range l.nodes {
+		if other != n && other.Role != RoleSink && other.ID != "" {
+			return other.ID
+		}
+	}
+	return "ID"
+}
+
+func (l *loader) connectOne(n *graphNode, at yamldoc.Node, reference string) {
+	id, handle, named := strings.Cut(reference, ".")
+	if !named {
+		handle = OutHandle
+	}
+	source, ok := l.byID[id]
+	if !ok {
+		ids := make([]string, 0, len(l.nodes))
+		for _, other := range l.nodes {
+			if other != n && other.Role != RoleSink && other.ID != "" {
+				ids = append(ids, other.ID)
+			}
+		}
+		l.problems = append(l.problems, at.Unknown("node", id, ids))
+		return
+	}
+	source.read = true
+	switch {
+	case source.kind == nil:
+		return
+	case source.Role == RoleSink:
+		l.report(at, "", "the sink %q passes no rows on", id)
+		return
+	case !slices.Contains(source.outputs, handle):
+		l.problems = append(l.problems, at.Unknown("output", handle, source.outputs))
+		return
+	}
+	edge := Edge{From: id, Handle: handle, To: n.ID}
+	if slices.ContainsFunc(n.in, func(e Edge) bool { return e.From == id && e.Handle == handle }) {
+		l.report(at, "", "the rows of %q come in twice", reference)
+		return
+	}
+	n.in, n.inAt = append(n.in, edge), append(n.inAt, at)
+}
+
+// sort puts the nodes in an order in which each stands after those that feed
+// it. If there is none, it reports a cycle.
+func (l *loader) sort() ([]*graphNode, bool) {
+	const open, done = 1, 2
+	state := map[*graphNode]int{}
+	var order, path []*graphNode
+	var visit func(n *graphNode) bool
+	visit = func(n *graphNode) bool {
+		switch state[n] {
+		case done:
+			return true
+		case open:
+			l.reportCycle(path[slices.Index(path, n):])
+			return false
+		}
+		state[n] = open
+		path = append(path, n)
+		for _, e := range n.in {
+			if !visit(l.byID[e.From]) {
+				return false
+			}
+		}
+		path = path[:len(path)-1]
+		state[n] = done
+		order = append(order, n)
+		return true
+	}
+	for _, n := range l.nodes {
+		if !visit(n) {
+			return nil, false
+		}
+	}
+	return order, true
+}
+
+// reportCycle reports nodes each of which takes rows of the next one, and the
+// last of the first, beginning with the one that stands first in the text.
+func (l *loader) reportCycle(cycle []*graphNode) {
+	first := 0
+	for i, n := range cycle {
+		if slices.Index(l.nodes, n) < slices.Index(l.nodes, cycle[first]) {
+			first = i
+		}
+	}
+	ids := []string{cycle[first].ID}
+	for i := range cycle {
+		// Against the direction of the references: the way the rows go.
+		ids = append(ids, cycle[(first+len(cycle)-1-i+len(cycle))%len(cycle)].ID)
+	}
+	l.report(cycle[first].at.At("from"), "", "the rows would go in a circle: %s", strings.Join(ids, " → "))
+}
+
+// plan lets each node type check its configuration against the rows that come
+// in. Where these are unknown, because a node before is not sound, only the
+// configuration itself is read: what follows from it would be noise.
+func (l *loader) plan(order []*graphNode) {
+	l.definition.plans = make(map[string]plan, len(order))
+	compiler := newCompiler(l.definition.Inputs)
+	for _, n := range order {
+		if n.kind == nil {
+			continue
+		}
+		c := &Check{
+			node: n.ID, with: n.with, at: n.at,
+			compiler: compiler, open: l.definition.files.open, expand: l.expandInputs,
+		}
+		known := l.inputSchema(n, c)
+		if !known {
+			n.kind.decodeOnly(c)
+			l.problems = append(l.problems, c.problems...)
+			continue
+		}
+		p := n.kind.check(c)
+		l.problems = append(l.problems, c.problems...)
+		if c.Failed() {
+			continue
+		}
+		n.plan = &p
+		n.Schema = c.input
+		if n.Role != RoleSink {
+			n.Schema = p.schemas[OutHandle]
+		}
+		l.definition.plans[n.ID] = p
+	}
+}
+
+// inputSchema sets the schema of the rows that come into n, which is that of
+// every edge. It returns false if it is not known.
+func (l *loader) inputSchema(n *graphNode, c *Check) bool {
+	if n.Role == RoleSource {
+		return true
+	}
+	for i := range n.in {
+		from := l.byID[n.in[i].From]
+		if from.plan == nil {
+			return false
+		}
+		n.in[i].Schema = from.plan.schemas[n.in[i].Handle]
+	}
+	for i := 1; i < len(n.in); i++ {
+		if difference := schemaDifference(n.in[0], n.in[i]); difference != "" {
+			l.report(n.inAt[i], "rows that meet in a node need the same columns in the same order", "%s", difference)
+			return false
+		}
+	}
+	if len(n.in) == 0 {
+		return false
+	}
+	c.input = n.in[0].Schema
+	return true
+}
+
+// schemaDifference says where the rows of two edges differ first, or nothing.
+func schemaDifference(a, b Edge) string {
+	for i := range max(a.Schema.Len(), b.Schema.Len()) {
+		switch {
+		case i >= a.Schema.Len():
+			return "the rows of " + quote(b.From) + " have one column more than those of " + quote(a.From) + ": " + b.Schema.Column(i).Name
+		case i >= b.Schema.Len():
+			return "the rows of " + quote(b.From) + " lack the column " + quote(a.Schema.Column(i).Name) + " of those of " + quote(a.From)
+		case a.Schema.Column(i) != b.Schema.Column(i):
+			x, y := a.Schema.Column(i), b.Schema.Column(i)
+			return "the rows of " + quote(b.From) + " have " + y.Name + " " + y.Kind.String() + " where those of " + quote(a.From) +
+				" have " + x.Name + " " + x.Kind.String()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,179 @@
+package workflow
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/internal/yamldoc"
+)
+
+// FileBytesMax bounds the length of a definition.
+const FileBytesMax = 1 << 20
+
+// LoadOptions says how to read a definition.
+type LoadOptions struct {
+	// Registry holds the node types that the definition may use. Required.
+	Registry *Registry
+	// Inputs are values for the definition's inputs, as texts by name. An
+	// input that is not among them has the default that the definition gives.
+	Inputs map[string]string
+}
+
+// LoadFile reads and validates the definition in a file of the operating
+// system. Relative paths of sources are relative to the file's directory. What
+// is wrong with the definition is returned as [Problems]; a file that cannot
+// be read is a [fault.Error].
+func LoadFile(file string, options LoadOptions) (*Definition, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, unreadable(file, err)
+	}
+	defer f.Close()
+	return load(f, file, files{dir: filepath.Dir(file)}, options)
+}
+
+// LoadFS is [LoadFile] for a definition in a file system such as one that is
+// embedded in the program. Sources read their files from it, too.
+func LoadFS(fsys fs.FS, file string, options LoadOptions) (*Definition, error) {
+	f, err := fsys.Open(file)
+	if err != nil {
+		return nil, unreadable(file, err)
+	}
+	defer f.Close()
+	return load(f, file, files{fsys: fsys, dir: path.Dir(file)}, options)
+}
+
+func load(r io.Reader, name string, files files, options LoadOptions) (*Definition, error) {
+	text, err := io.ReadAll(io.LimitReader(r, FileBytesMax+1))
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	document, err := yamldoc.Parse(name, text, yamldoc.Limits{BytesMax: FileBytesMax})
+	if err != nil {
+		var errs yamldoc.Errors
+		errors.As(err, &errs)
+		return nil, Problems(errs)
+	}
+	l := loader{options: options, root: document.Root(), definition: &Definition{File: name, files: files}}
+	l.run()
+	if problems := yamldoc.Join(l.problems); problems != nil {
+		return nil, Problems(problems)
+	}
+	return l.definition, nil
+}
+
+func unreadable(file string, err error) error {
+	code := fault.Unavailable
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		code = fault.NotFound
+	case errors.Is(err, fs.ErrPermission):
+		code = fault.PermissionDenied
+	case errors.Is(err, fs.ErrInvalid):
+		code = fault.InvalidArgument
+	}
+	return &fault.Error{Code: code, Op: "workflow.Load", Message: fileProblem(file, err)}
+}
+
+// The shape of a definition's text.
+type (
+	definitionText struct {
+		Name         string             `yaml:"name,required" doc:"What the workflow is called."`
+		Description  string             `yaml:"description" doc:"What it is for."`
+		Inputs       Mapping[inputText] `yaml:"inputs" doc:"Values that whoever runs the workflow may set."`
+		Nodes        []nodeText         `yaml:"nodes,required" doc:"The nodes of the graph."`
+		Rejects      string             `yaml:"rejects" doc:"CSV file for all rows that are set aside."`
+		BatchRows    int                `yaml:"batch_rows" doc:"Largest number of rows in a batch."`
+		QueueBatches int                `yaml:"queue_batches" doc:"Batches that may wait in front of a node."`
+	}
+	inputText struct {
+		Type    Kind         `yaml:"type,required" doc:"One of bool, int, float, string, date, time."`
+		Default yamldoc.Node `yaml:"default" doc:"The value where none is given."`
+		Doc     string       `yaml:"doc" doc:"What the value means."`
+	}
+	nodeText struct {
+		ID   string       `yaml:"id,required" doc:"Name of the node, unique in the workflow."`
+		Type string       `yaml:"type,required" doc:"Node type, such as source.csv or filter."`
+		Doc  string       `yaml:"doc" doc:"What the node is for."`
+		From references   `yaml:"from" doc:"The nodes whose rows come in, each as ID or ID.HANDLE."`
+		With yamldoc.Node `yaml:"with" doc:"The configuration of the node type."`
+	}
+)
+
+// references is one reference or a list of them.
+type references []string
+
+// UnmarshalNode reads a text or a list of texts.
+func (r *references) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors {
+	if n.IsList() {
+		var list []string
+		errs := d.Decode(n, &list)
+		*r = list
+		return errs
+	}
+	if !n.IsString() {
+		return yamldoc.Errors{n.Errorf("expected the id of a node, or a list of ids")}
+	}
+	*r = references{n.Text()}
+	return nil
+}
+
+// YAMLType names the type in documentation.
+func (r references) YAMLType() string { return "text or list of text" }
+
+// loader validates one definition. Each step reports all it finds and goes on
+// with what is sound, so that one reading of the messages is enough.
+type loader struct {
+	options    LoadOptions
+	root       yamldoc.Node
+	text       definitionText
+	definition *Definition
+	problems   yamldoc.Errors
+	nodes      []*graphNode
+	byID       map[string]*graphNode
+}
+
+func (l *loader) report(n yamldoc.Node, hint, format string, args ...any) {
+	err := n.Errorf(format, args...)
+	err.Hint = hint
+	l.problems = append(l.problems, err)
+}
+
+func (l *loader) run() {
+	l.problems = l.root.Decode(&l.text)
+	d := l.definition
+	d.Name, d.Description, d.Rejects = l.text.Name, l.text.Description, l.text.Rejects
+	if d.Name == "" && l.root.At("name").Path() == "name" {
+		l.report(l.root.At("name"), "", "the name is empty")
+	}
+	d.BatchRows = l.limit("batch_rows", l.text.BatchRows, BatchRowsDefault, BatchRowsMax)
+	d.QueueBatches = l.limit("queue_batches", l.text.QueueBatches, QueueBatchesDefault, QueueBatchesMax)
+	l.loadInputs()
+	l.loadNodes()
+	l.connect()
+	if order, ok := l.sort(); ok {
+		l.plan(order)
+	}
+	for _, n := range l.nodes {
+		d.Nodes = append(d.Nodes, n.Node)
+		d.Edges = append(d.Edges, n.in...)
+	}
+}
+
+// limit checks a number that may be left out.
+func (l *loader) limit(key string, value, byDefault, most int) int {
+	n, given := l.root.Get(key)
+	if !given {
+		return byDefault
+	}
+	if value < 1 || value > most {
+		l.report(n, "", "expected a number from 1 to %d", most)
+	}
+	return cmp.Or(value, byDefault)
+}
