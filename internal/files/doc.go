@@ -6,5 +6,5 @@
 // the old content or the new one, never a part.
 //
 // [Explain] turns an error of the operating system into a [Reason] that callers
-// map to their own codes.
+// map to their own codes, and a hint for the user.
 package files

@@ -18,8 +18,8 @@ func ExampleStaged() {
 
 	out, err := files.Create(filepath.Join(dir, "result.txt"))
 	if err != nil {
-		_, message, hint := files.Explain(err)
-		fmt.Println(message, hint)
+		_, cause, hint := files.Explain(err)
+		fmt.Println("cannot write the result:", cause, hint)
 		return
 	}
 	defer out.Abort() // nothing after a Commit

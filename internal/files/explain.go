@@ -3,6 +3,7 @@ package files
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -26,35 +27,39 @@ const (
 
 // Errors of this package. Explain knows them.
 var (
-	ErrDirectory  = errors.New("it is a directory")
+	ErrDirectory  = errors.New("it is a directory, not a file")
 	ErrNotRegular = errors.New("it is a device, a pipe or a socket")
 )
 
-var texts = [...]struct{ message, hint string }{
-	NoSpace:      {"no space is left on its file system", "free some space there, or choose a path on another file system"},
-	Denied:       {"permission denied", "check the owner and the mode of the file and its directory, or choose another path"},
-	ReadOnly:     {"its file system is read-only", "choose a path on a file system that can be written"},
-	Missing:      {"no such file or directory", "check the spelling; a relative path is resolved against the directory of the file that names it"},
-	Directory:    {"it is a directory; expected a file", "add a file name to the path"},
-	NotDirectory: {"a part of the path is a file where a directory is expected", "check the spelling of the path"},
-	NotRegular:   {"it is a device, a pipe or a socket; expected a regular file", "choose another path"},
-	TooManyOpen:  {"too many files are open", "raise the limit of open files (ulimit -n)"},
-	TooLong:      {"the path is too long", "shorten its parts to at most 255 bytes"},
+var hints = [...]string{
+	NoSpace:      "free some space on its file system, or choose a path on another one",
+	Denied:       "check the owner and the mode of the file and its directory, or choose another path",
+	ReadOnly:     "choose a path on a file system that can be written",
+	Missing:      "check the spelling of the path and what it is relative to",
+	Directory:    "add a file name to the path",
+	NotDirectory: "a part of the path is a file; check its spelling",
+	NotRegular:   "choose the path of a regular file",
+	TooManyOpen:  "raise the limit of open files (ulimit -n)",
+	TooLong:      "shorten the path",
 }
 
-// Explain tells the reason for an error of an operation on a file, what it
-// means, and what to do about it. For [Other], message is the error's own text
-// without the operation and the path, and hint is empty.
-func Explain(err error) (reason Reason, message, hint string) {
+// Explain tells the reason for an error of an operation on a file, its cause
+// without the operation and the path, so that a caller can name the path once
+// and in its own words, and what to do about it. For [Other] there is no hint.
+func Explain(err error) (reason Reason, cause error, hint string) {
 	reason = classify(err)
 	if reason != Other {
-		return reason, texts[reason].message, texts[reason].hint
+		hint = hints[reason]
 	}
 	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = path.Err
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return reason, path.Err, hint
+	case errors.As(err, &link):
+		return reason, link.Err, hint
 	}
-	return Other, err.Error(), ""
+	return reason, err, hint
 }
 
 func classify(err error) Reason {

@@ -2,6 +2,7 @@ package files
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -138,8 +139,8 @@ func TestCreateRefuses(t *testing.T) {
 			s.Abort()
 			continue
 		}
-		if reason, message, hint := Explain(err); reason != tt.want || message == "" || hint == "" {
-			t.Errorf("Create(%q): %v: reason %d, want %d (%s; %s)", tt.path, err, reason, tt.want, message, hint)
+		if reason, cause, hint := Explain(err); reason != tt.want || cause == nil || hint == "" {
+			t.Errorf("Create(%q): %v: reason %d, want %d (%v; %s)", tt.path, err, reason, tt.want, cause, hint)
 		}
 	}
 	if got := names(t, dir); got != "file" {
@@ -173,24 +174,23 @@ func TestCommitAfterFailedPrepare(t *testing.T) {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		err  error
-		want Reason
+		err   error
+		want  Reason
+		cause error
 	}{
-		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, NoSpace},
-		{syscall.EDQUOT, NoSpace},
-		{syscall.EROFS, ReadOnly},
-		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, Denied},
-		{syscall.EPERM, Denied},
-		{syscall.ENOENT, Missing},
-		{syscall.EMFILE, TooManyOpen},
-		{syscall.EIO, Other},
+		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, NoSpace, syscall.ENOSPC},
+		{&os.LinkError{Op: "rename", Old: "x", New: "y", Err: syscall.EROFS}, ReadOnly, syscall.EROFS},
+		{fmt.Errorf("close: %w", &fs.PathError{Op: "close", Path: "x", Err: syscall.EDQUOT}), NoSpace, syscall.EDQUOT},
+		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, Denied, syscall.EACCES},
+		{syscall.EPERM, Denied, syscall.EPERM},
+		{syscall.ENOENT, Missing, syscall.ENOENT},
+		{syscall.EMFILE, TooManyOpen, syscall.EMFILE},
+		{&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}, Other, syscall.EIO},
 	}
 	for _, tt := range tests {
-		if got, message, _ := Explain(tt.err); got != tt.want || message == "" {
-			t.Errorf("Explain(%v) = %d %q, want %d", tt.err, got, message, tt.want)
+		got, cause, hint := Explain(tt.err)
+		if got != tt.want || cause != tt.cause || (hint == "") != (tt.want == Other) {
+			t.Errorf("Explain(%v) = %d, %v, %q; want %d, %v", tt.err, got, cause, hint, tt.want, tt.cause)
 		}
-	}
-	if _, message, hint := Explain(&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}); message != syscall.EIO.Error() || hint != "" {
-		t.Errorf("Explain of another error = %q, %q", message, hint)
 	}
 }
