@@ -74,11 +74,11 @@ func newRecordReader(src io.Reader, delimiter byte, limit int) *recordReader {
 // skipBOM passes over a UTF-8 byte order mark and refuses those of UTF-16. It
 // is called before the first next.
 func (r *recordReader) skipBOM() error {
-	for r.used < 3 && r.fill() {
+	for r.used < len(byteOrderMark) && r.fill() {
 	}
 	switch head := r.window[:r.used]; {
-	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
-		r.start = 3
+	case bytes.HasPrefix(head, byteOrderMark):
+		r.start = len(byteOrderMark)
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		return errUTF16
 	}
