@@ -83,6 +83,11 @@ type HTTPConfig struct {
 	// false.
 	AllowUnauthenticated bool `yaml:"allow_unauthenticated"`
 
+	// Hosts are the names, besides localhost and the address itself, by which
+	// browsers reach the console, such as "troupe.example.com"; others are
+	// refused. Default none. At most 100.
+	Hosts []string `yaml:"hosts"`
+
 	// Port is the TCP port. Default 8080. 0 picks a free one.
 	Port int `yaml:"port"`
 

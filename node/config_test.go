@@ -120,6 +120,9 @@ func TestLoadProblems(t *testing.T) {
 		{name: "a host name", file: "http: {address: example.com}\n", want: []string{
 			`FILE:1:17: http.address: want an IP address or localhost, got "example.com"`,
 		}},
+		{name: "not a host", file: "http: {hosts: [a.example, 'b c']}\n", want: []string{
+			`FILE:1:27: http.hosts[1]: want at most 100 host names, got "b c"`,
+		}},
 		{name: "unknown variable", env: []string{"TROUPE_HTTP_PROT=1"}, want: []string{
 			`TROUPE_HTTP_PROT: unknown variable; every TROUPE_ variable is a setting; did you mean "TROUPE_HTTP_PORT"?`,
 		}},
@@ -171,6 +174,8 @@ func TestLoadAccepts(t *testing.T) {
 		"JSON":                     {File: writeConfig(t, `{"http": {"port": 0}}`)},
 		"public with a token":      {File: writeConfig(t, "http: {address: 0.0.0.0, token: env:TOKEN}")},
 		"public and meant":         {File: writeConfig(t, "http: {address: '::', allow_unauthenticated: true}")},
+		"hosts as a list":          {File: writeConfig(t, "http: {hosts: [a.example, 10.0.0.1]}")},
+		"hosts as a text":          {File: writeConfig(t, "http: {hosts: 'a.example, b.example'}")},
 		"other loopback":           {NoFile: true, Flags: []Assignment{{"--address", "http.address", "::1"}}},
 		"a referred variable":      {NoFile: true, Env: []string{"TROUPE_TOKEN=x", "TROUPE_HTTP_TOKEN=env:TROUPE_TOKEN"}},
 		"referred by a flag":       {NoFile: true, Env: []string{"TROUPE_T=x"}, Flags: []Assignment{{"--set", "http.token", "env:TROUPE_T"}}},
@@ -348,7 +353,7 @@ func FuzzConfigFile(f *testing.F) {
 				t.Errorf("%s: %q cannot be read back: %v", e.Key, e.Value, p)
 			}
 		}
-		if again.Config != s.Config {
+		if !reflect.DeepEqual(again.Config, s.Config) {
 			t.Errorf("read back %+v, was %+v", again.Config, s.Config)
 		}
 	})

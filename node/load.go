@@ -214,6 +214,9 @@ func unknownKey(at yamldoc.Node, prefix, name string, known []string) *yamldoc.E
 func (s *Settings) applyScalar(key string, n yamldoc.Node) *yamldoc.Error {
 	st, _ := findSetting(key)
 	b := st.bind(&s.Config)
+	if list, ok := b.(*listValue); ok && n.IsList() {
+		return s.applyList(key, list, n)
+	}
 	if n.IsMapping() || n.IsList() || n.IsNull() {
 		return n.Errorf("want %s", b.kind())
 	}
@@ -230,6 +233,19 @@ func (s *Settings) applyScalar(key string, n yamldoc.Node) *yamldoc.Error {
 	}
 	if err := b.set(n.Text()); err != nil {
 		return n.Errorf("%v", err)
+	}
+	s.origins[key] = Origin{FromFile, n.Pos().String()}
+	return nil
+}
+
+// applyList sets a key that takes a list from a list of texts.
+func (s *Settings) applyList(key string, list *listValue, n yamldoc.Node) *yamldoc.Error {
+	*list.p = nil
+	for _, e := range n.Elements() {
+		if !e.IsString() || !list.ok(e.Text()) {
+			return e.Errorf("want %s, got %q", list.kind(), e.Text())
+		}
+		*list.p = append(*list.p, e.Text())
 	}
 	s.origins[key] = Origin{FromFile, n.Pos().String()}
 	return nil

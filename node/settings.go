@@ -56,6 +56,9 @@ var settings = []setting{
 	{"http.port", "port", "TCP port; 0 picks a free one", func(c *Config) binding {
 		return &intValue{p: &c.HTTP.Port, min: 0, max: 65535}
 	}},
+	{"http.hosts", "", "host names, besides localhost, by which browsers reach the console", func(c *Config) binding {
+		return &listValue{p: &c.HTTP.Hosts, want: "host names", max: 100, ok: hostName.MatchString}
+	}},
 	{"http.token", "", "secret that every request must carry, by reference: env:NAME or file:PATH", func(c *Config) binding {
 		return &encodedValue{p: &c.HTTP.Token, want: "a reference, env:NAME or file:PATH"}
 	}},
@@ -119,6 +122,9 @@ func findSetting(key string) (setting, bool) {
 // nodeName is the shape of Config.Name.
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
+// hostName is the shape of a name in Config.HTTP.Hosts.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$`)
+
 // plainPath refuses what no file system takes.
 func plainPath(s string) bool { return s != "" && !strings.ContainsRune(s, 0) }
 
@@ -144,6 +150,38 @@ func (v *textValue) kind() string          { return v.want }
 func (v *textValue) check() error {
 	if !v.ok(*v.p) {
 		return fmt.Errorf("want %s, got %q", v.want, *v.p)
+	}
+	return nil
+}
+
+// listValue binds a list of texts; as one text they are separated by commas.
+type listValue struct {
+	p    *[]string
+	want string
+	max  int
+	ok   func(string) bool
+}
+
+func (v *listValue) set(text string) error {
+	*v.p = nil
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			*v.p = append(*v.p, part)
+		}
+	}
+	return nil
+}
+
+func (v *listValue) text() string { return strings.Join(*v.p, ",") }
+func (v *listValue) kind() string { return fmt.Sprintf("at most %d %s", v.max, v.want) }
+func (v *listValue) check() error {
+	if len(*v.p) > v.max {
+		return fmt.Errorf("want %s, got %d", v.kind(), len(*v.p))
+	}
+	for _, one := range *v.p {
+		if !v.ok(one) {
+			return fmt.Errorf("want %s, got %q", v.kind(), one)
+		}
 	}
 	return nil
 }
