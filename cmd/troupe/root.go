@@ -56,6 +56,8 @@ Start with:  troupe dev`,
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().VarP(&a.output, "output", "o", "how results are printed")
 	root.AddCommand(
+		a.validateCommand(),
+		a.nodesCommand(),
 		a.configCommand(),
 		a.versionCommand(),
 		exitCodesCommand(),

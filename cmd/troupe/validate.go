@@ -1,0 +1,232 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/internal/suggest"
+	"github.com/troupe-dev/troupe/node"
+	"github.com/troupe-dev/troupe/workflow"
+)
+
+// inputFlags collects --input NAME=VALUE.
+type inputFlags map[string]string
+
+// String returns the default, which there is none of.
+func (f inputFlags) String() string { return "" }
+
+// Set takes NAME=VALUE.
+func (f inputFlags) Set(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return errors.New("want NAME=VALUE")
+	}
+	if _, twice := f[name]; twice {
+		return fmt.Errorf("%s is given twice", name)
+	}
+	f[name] = value
+	return nil
+}
+
+// Type names the value in help texts.
+func (f inputFlags) Type() string { return "NAME=VALUE" }
+
+// register adds --input.
+func (f inputFlags) register(cmd *cobra.Command) {
+	cmd.Flags().Var(f, "input", "value of an input of the definition; may be repeated")
+}
+
+// loadDefinition reads and validates a definition. A file that cannot be read
+// is the environment's fault, whatever else is wrong is the definition's.
+func loadDefinition(file string, inputs inputFlags) (*workflow.Definition, error) {
+	definition, err := workflow.LoadFile(file, workflow.LoadOptions{Registry: node.NodeTypes(), Inputs: inputs})
+	if err == nil {
+		return definition, nil
+	}
+	if _, invalid := errors.AsType[workflow.Problems](err); invalid {
+		return nil, &exitError{exitInvalid, err}
+	}
+	return nil, &exitError{exitEnvironment, err}
+}
+
+// A validation is what `validate -o json` prints for one file.
+type validation struct {
+	File     string            `json:"file"`
+	OK       bool              `json:"ok"`
+	Name     string            `json:"name,omitempty"`
+	Nodes    int               `json:"nodes"`
+	Edges    int               `json:"edges"`
+	Error    string            `json:"error,omitempty"` // why the file cannot be read
+	Problems workflow.Problems `json:"problems"`
+}
+
+func (a *app) validateCommand() *cobra.Command {
+	inputs := inputFlags{}
+	cmd := &cobra.Command{
+		Use:   "validate FILE...",
+		Short: "Check workflow definitions without running them",
+		Long: `Checks definitions: their keys, node types, graph, expressions, and the columns
+that flow along every edge. Each mistake is a line with its place, what was
+expected, and a suggestion. Nothing is run or written.`,
+		Args: files(1, -1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			worst := exitOK
+			reports := make([]validation, 0, len(args))
+			for _, file := range args {
+				report, err := validate(file, inputs)
+				reports = append(reports, report)
+				worst = max(worst, codeOf(err))
+				if a.output == outputJSON {
+					continue
+				}
+				if err != nil {
+					a.printError(err)
+					continue
+				}
+				if _, err := fmt.Fprintf(a.stdout, "%s: ok: %s, %s, %s\n", file, report.Name,
+					counted(report.Nodes, "node", "nodes"), counted(report.Edges, "edge", "edges")); err != nil {
+					return err
+				}
+			}
+			if a.output == outputJSON {
+				if err := a.printJSON(reports); err != nil {
+					return err
+				}
+			}
+			if worst != exitOK {
+				return &exitError{worst, errReported}
+			}
+			return nil
+		},
+	}
+	inputs.register(cmd)
+	return cmd
+}
+
+// validate checks one file.
+func validate(file string, inputs inputFlags) (validation, error) {
+	report := validation{File: file, Problems: workflow.Problems{}}
+	definition, err := loadDefinition(file, inputs)
+	if err != nil {
+		if !errors.As(err, &report.Problems) {
+			report.Error = err.Error()
+		}
+		return report, err
+	}
+	report.OK, report.Name = true, definition.Name
+	report.Nodes, report.Edges = len(definition.Nodes), len(definition.Edges)
+	return report, nil
+}
+
+func (a *app) nodesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "nodes [TYPE]",
+		Short: "List the node types of workflows, or explain one",
+		Args:  atMostOne("TYPE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			types := node.NodeTypes().Types()
+			if len(args) == 0 {
+				return a.listNodeTypes(types)
+			}
+			byName := map[string]workflow.TypeInfo{}
+			for _, t := range types {
+				byName[t.Name] = t
+			}
+			info, ok := byName[args[0]]
+			if !ok {
+				known := slices.Sorted(maps.Keys(byName))
+				hint := suggest.DidYouMean(args[0], known)
+				if hint == "" {
+					hint = "there are: " + strings.Join(known, ", ")
+				}
+				return usageError("unknown node type %q; %s", args[0], hint)
+			}
+			if a.output == outputJSON {
+				return a.printJSON(info)
+			}
+			return a.explainNodeType(info)
+		},
+	}
+}
+
+// listNodeTypes prints one line for each type.
+func (a *app) listNodeTypes(types []workflow.TypeInfo) error {
+	if a.output == outputJSON {
+		return a.printJSON(types)
+	}
+	rows := make([][]string, len(types))
+	for i, t := range types {
+		rows[i] = []string{t.Name, string(t.Role), firstSentence(t.Doc)}
+	}
+	return a.printTable([]string{"TYPE", "ROLE", "WHAT"}, rows)
+}
+
+// explainNodeType prints a type's keys and an example.
+func (a *app) explainNodeType(t workflow.TypeInfo) error {
+	fmt.Fprintf(a.stdout, "%s (%s)\n\n%s\n", t.Name, t.Role, t.Doc)
+	if len(t.Outputs) > 1 {
+		fmt.Fprintf(a.stdout, "\nOutputs: %s\n", strings.Join(t.Outputs, ", "))
+	}
+	if rows := fieldRows("", t.Config); len(rows) > 0 {
+		fmt.Fprintln(a.stdout)
+		if err := a.printTable([]string{"KEY", "TYPE", "DEFAULT", "WHAT"}, rows); err != nil {
+			return err
+		}
+	}
+	if t.Example != "" {
+		fmt.Fprintf(a.stdout, "\nExample:\n\n%s\n", indent(t.Example, "  "))
+	}
+	return nil
+}
+
+// fieldRows describes keys and, below each, the keys within it.
+func fieldRows(prefix string, fields []workflow.Field) [][]string {
+	var rows [][]string
+	for _, f := range fields {
+		standard := f.Default
+		if f.Required {
+			standard = "required"
+		}
+		if standard == "" {
+			standard = "-"
+		}
+		rows = append(rows, []string{prefix + f.Name, f.Type, standard, f.Doc})
+		rows = append(rows, fieldRows(prefix+f.Name+".", f.Fields)...)
+	}
+	return rows
+}
+
+// firstSentence cuts a text after its first sentence.
+func firstSentence(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if first, _, more := strings.Cut(text, ". "); more {
+		return first + "."
+	}
+	return text
+}
+
+// indent puts a prefix before every line that is not empty.
+func indent(text, prefix string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = prefix + line
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// atMostOne refuses more than one argument.
+func atMostOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usageError("%s takes at most 1 %s, got %d", cmd.CommandPath(), what, len(args))
+		}
+		return nil
+	}
+}

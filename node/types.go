@@ -1,0 +1,14 @@
+package node
+
+import (
+	"github.com/troupe-dev/troupe/workflow"
+	"github.com/troupe-dev/troupe/workflow/connector/csv"
+)
+
+// NodeTypes returns a registry of every node type that is part of Troupe. It
+// is a new one each time, so that a program can add its own.
+func NodeTypes() *workflow.Registry {
+	r := workflow.NewRegistry()
+	csv.Register(r)
+	return r
+}
