@@ -120,6 +120,9 @@ func (c *cell[M]) acquire(caller *core) bool {
 
 // handBack ends the ownership that acquire gave.
 func (c *cell[M]) handBack() {
+	if c.runner.Load() != nil {
+		c.runner.Swap(nil).giveAway(c.sys)
+	}
 	c.mu.Lock()
 	c.depth = 0
 	if c.flags == flagActive && c.q.n == 0 && c.alert.Load() == 0 {
@@ -185,7 +188,7 @@ func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, build func
 		caller.waitsFor.Store(nil)
 	}
 	if cl.state.Load() != askAnswered {
-		if err := cl.await(ctx); err != nil {
+		if err := cl.await(ctx, &c.sys.wakes); err != nil {
 			var zero R
 			return zero, err
 		}
@@ -213,29 +216,27 @@ func (c *cell[M]) handleHere() {
 	c.depth = 0
 	c.sys.spawn(func() {
 		if c.failed(err) {
-			c.run()
+			runActors(&c.core)
 		}
 	})
 }
 
 // queuedCall is a call with all it may need, in one allocation.
-type queuedCall[R any] struct {
+type queuedCall[R, M any] struct {
 	call[R]
 	details envelopeMore
+	context Context[M]
 }
 
-func newQueuedCall[R any](ctx context.Context, caller *core) *call[R] {
-	q := &queuedCall[R]{}
+func newQueuedCall[R, M any](ctx context.Context, caller *core) *call[R] {
+	q := &queuedCall[R, M]{}
 	q.kind = envelopeAsk
 	q.details = envelopeMore{asker: caller, trace: traceOf(ctx)}
-	if h, ok := ctx.(handlerContext); ok {
-		if h.bounded() {
-			q.details.ctx = ctx
-		}
-	} else if ctx.Done() != nil {
+	if h, ok := ctx.(handlerContext); ok && h.bounded() || !ok && ctx.Done() != nil {
 		q.details.ctx = ctx
 	}
 	if q.details != (envelopeMore{}) {
+		q.details.context = &q.context
 		q.more = &q.details
 	}
 	return &q.call
@@ -244,18 +245,19 @@ func newQueuedCall[R any](ctx context.Context, caller *core) *call[R] {
 // askQueued puts the message in the mailbox and parks.
 func askQueued[R, M any](ctx context.Context, c *cell[M], caller *core, build func(Reply[R]) M) (R, error) {
 	var zero R
-	cl := newQueuedCall[R](ctx, caller)
+	cl := newQueuedCall[R, M](ctx, caller)
 	m := build(Reply[R]{cl})
 	if caller != nil {
 		if !caller.waitFor(&c.core) {
 			return zero, ErrDeadlock.WithTarget(c.path())
 		}
+		caller.giveAway()
 		defer caller.waitsFor.Store(nil)
 	}
 	if err := c.accept(ctx, m, &cl.envelope, true); err != nil {
 		return zero, err
 	}
-	if err := cl.await(ctx); err != nil {
+	if err := cl.await(ctx, &c.sys.wakes); err != nil {
 		return zero, err
 	}
 	return cl.value, cl.err
@@ -267,7 +269,7 @@ func askElsewhere[R, M any](ctx context.Context, to Ref[M], build func(Reply[R])
 	if to.target == nil {
 		return zero, ErrNoActor
 	}
-	cl := newQueuedCall[R](ctx, callerOf(ctx))
+	cl := newQueuedCall[R, M](ctx, callerOf(ctx))
 	m := build(Reply[R]{cl})
 	var err error
 	if t, ok := to.target.(acceptor[M]); ok {
@@ -278,7 +280,7 @@ func askElsewhere[R, M any](ctx context.Context, to Ref[M], build func(Reply[R])
 	if err != nil {
 		return zero, err
 	}
-	if err := cl.await(ctx); err != nil {
+	if err := cl.await(ctx, nil); err != nil {
 		return zero, err
 	}
 	return cl.value, cl.err

@@ -170,21 +170,12 @@ func (x *Context[M]) live() context.Context {
 	return d
 }
 
-// finish ends the context of one message.
+// finish ends the context of one message, if anybody has looked at its end.
 func (x *Context[M]) finish() {
-	d := x.derived.Load()
-	if d == nil {
-		if !x.bounded() {
-			return
-		}
-		d = &derivedContext{Context: ended, cancel: func() {}, detach: func() bool { return true }}
-		if x.derived.CompareAndSwap(nil, d) {
-			return
-		}
-		d = x.derived.Load()
+	if d := x.derived.Load(); d != nil {
+		d.detach()
+		d.cancel()
 	}
-	d.detach()
-	d.cancel()
 }
 
 // Deadline is the asker's deadline.

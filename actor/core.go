@@ -19,7 +19,6 @@ const (
 	flagClosed                      // takes no more messages
 	flagStopped                     // has ended
 	flagIsolated                    // takes no new messages until released
-	flagSlow                        // handlers take long: one message a batch, so that figures stay exact
 	flagKilled                      // ends without draining its mailbox
 	flagFailed                      // the suspension is due to a failure of this actor
 )
@@ -32,6 +31,9 @@ const refuseMask = flagClosed | flagStopped | flagIsolated
 // core.mu is never held while another lock is taken.
 type core struct {
 	alert  atomic.Uint32 // not 0: the runner must look at the system lane before the next message
+	slow   atomic.Bool   // handlers take long: one message a batch, so that figures stay exact
+	runner atomic.Pointer[runner]
+	runFn  func() // runs the actor; made when it is first needed, so that a start costs no allocation
 	id     uint64
 	sys    *System
 	parent *core
@@ -90,7 +92,7 @@ type extra struct {
 
 // incarnation is a core's cell: the parts that know the type of the messages.
 type incarnation interface {
-	run()
+	run() *runner
 	construct() error
 	destruct() error
 	clear() []undelivered

@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -28,6 +29,8 @@ type envelopeMore struct {
 	trace  *Trace
 	timer  *timerState
 	answer any // func(R, error) of a Reply made by NewReply
+
+	context any // room for the *Context[M] that the handler gets; nil: make one
 }
 
 type envelopeKind uint8
@@ -94,8 +97,18 @@ func (e *envelope) expired() bool {
 
 // await parks the caller until the answer is there or ctx ends. The error is
 // the asker's own reason not to wait; nil means that an answer is there.
-func (e *envelope) await(ctx context.Context) error {
-	e.wake = make(chan struct{}, 1)
+//
+// The channel to wait on comes from the pool, if one is given, and goes back
+// empty: it is signalled once if the answer was claimed while the asker was
+// parked, and never otherwise.
+func (e *envelope) await(ctx context.Context, wakes *sync.Pool) error {
+	if wakes != nil {
+		e.wake, _ = wakes.Get().(chan struct{})
+		defer func() { wakes.Put(e.wake) }()
+	}
+	if e.wake == nil {
+		e.wake = make(chan struct{}, 1)
+	}
 	if !e.state.CompareAndSwap(askWaiting, askParked) {
 		for e.state.Load() != askAnswered {
 			runtime.Gosched() // an answer is being written

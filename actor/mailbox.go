@@ -109,7 +109,7 @@ func (c *cell[M]) accept(ctx context.Context, m M, env *envelope, wait bool) err
 	}
 	c.flags |= flagActive
 	c.mu.Unlock()
-	c.sys.start(&c.core)
+	c.activate(ctx)
 	return nil
 }
 
@@ -170,6 +170,7 @@ func (c *cell[M]) block(ctx context.Context, m M, env *envelope) error {
 	if caller := callerOf(ctx); caller != nil {
 		before := caller.waitsFor.Load() // an ask has set it already
 		defer caller.waitsFor.Store(before)
+		caller.giveAway()
 		if !caller.waitFor(&c.core) {
 			if c.unblock(w) {
 				return ErrDeadlock.WithTarget(c.path())

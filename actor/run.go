@@ -10,34 +10,38 @@ import (
 // run owns the actor until there is nothing to do. It is what a goroutine
 // started for an actor executes; its frame stays small, as a goroutine that is
 // started for one message should not have to grow its stack.
-func (c *cell[M]) run() {
+//
+// The runner it returns, if not nil, keeps another actor to be run or has to be
+// closed.
+func (c *cell[M]) run() (r *runner) {
 	exited := true
 	defer func() {
 		if exited {
 			c.sys.spawn(c.afterExit)
 		}
 	}()
-	for c.turn() {
+	for c.turn(&r) {
 		if c.sys.opts.Schedule != nil {
 			c.sys.start(&c.core)
 			break
 		}
 	}
 	exited = false
+	return r
 }
 
 // afterExit goes on with an actor whose handler ended its goroutine with
 // runtime.Goexit.
 func (c *cell[M]) afterExit() {
 	if c.failed(newPanicError(nil)) {
-		c.run()
+		runActors(&c.core)
 	}
 }
 
 // turn does one step of the actor's life: the signals of the system lane if
 // there are any, else a batch of messages. It reports false when the runner has
 // nothing more to do and no longer owns the actor.
-func (c *cell[M]) turn() bool {
+func (c *cell[M]) turn(r **runner) bool {
 	c.mu.Lock()
 	if c.flags&flagStopped != 0 {
 		c.leave()
@@ -48,13 +52,18 @@ func (c *cell[M]) turn() bool {
 	c.unstash()
 	if lane := c.takeSignals(); lane != nil {
 		c.mu.Unlock()
+		c.giveAway()
 		return c.handleSignals(lane)
 	}
 	if c.flags&flagSuspended != 0 || c.waiting() == 0 {
+		if *r = c.runner.Load(); *r != nil {
+			c.runner.Store(nil)
+		}
 		return c.rest()
 	}
 	ring, head, n, weight := c.take()
 	c.mu.Unlock()
+	c.giveAway() // this actor goes on
 
 	var err error
 	if weight > 0 {
@@ -94,7 +103,7 @@ const sampleEvery = 128
 // how many messages the sample stands; the lock is held.
 func (c *cell[M]) take() (ring []slot[M], head, n uint32, weight uint64) {
 	switch {
-	case c.flags&flagSlow != 0:
+	case c.slow.Load():
 		weight = 1
 	case c.processed >= c.nextSample:
 		weight = sampleEvery
@@ -171,7 +180,11 @@ func (c *cell[M]) receive(s *slot[M]) error {
 	}
 	ctx := &c.plain
 	if env.more != nil {
-		ctx = &Context[M]{c: c, env: env}
+		var ok bool
+		if ctx, ok = env.more.context.(*Context[M]); !ok || ctx.derived.Load() != nil {
+			ctx = &Context[M]{}
+		}
+		ctx.c, ctx.env = c, env
 		defer ctx.finish()
 	}
 	err := c.behavior.Receive(ctx, s.m)
@@ -309,12 +322,10 @@ func (c *cell[M]) sample(took time.Duration, weight uint64) {
 	c.mu.Lock()
 	c.busy += took * time.Duration(weight) //nolint:gosec // a small factor
 	c.longest = max(c.longest, took)
-	if took > slowHandler {
-		c.flags |= flagSlow
-	} else {
-		c.flags &^= flagSlow
-	}
 	c.mu.Unlock()
+	if slow := took > slowHandler; slow != c.slow.Load() {
+		c.slow.Store(slow)
+	}
 }
 
 // leave ends the runner of an actor that was abandoned while its handler ran; it

@@ -219,6 +219,7 @@ func (c *cell[M]) terminate() {
 			c.stopFailed(err)
 		}
 	}
+	c.giveAway()
 	c.mu.Lock()
 	if c.flags&flagStopped != 0 { // abandoned during Stop
 		c.leave()

@@ -53,6 +53,8 @@ type System struct {
 	runaways    atomic.Int64
 	abandoned   atomic.Uint64
 
+	watch    handoffWatch
+	wakes    sync.Pool // of chan struct{}, see envelope.await; a pool of its own, as channels belong to a synctest bubble
 	topics   topics
 	logLimit deadLetterLog
 
@@ -95,10 +97,13 @@ var noContext = context.Background()
 // start runs an actor on a goroutine of its own.
 func (s *System) start(c *core) {
 	if s.opts.Schedule != nil {
-		s.opts.Schedule(c.self.run)
+		s.opts.Schedule(func() { runActors(c) })
 		return
 	}
-	go c.self.run()
+	if c.runFn == nil { // only the one who activated the actor gets here
+		c.runFn = func() { runActors(c) }
+	}
+	go c.runFn()
 }
 
 // spawn runs f on a goroutine of its own.
