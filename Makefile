@@ -8,7 +8,6 @@ SHELL      := /bin/bash
 
 ARGS     ?=
 FUZZTIME ?= 20s
-ROUNDS   ?= 5
 
 .PHONY: help
 help: ## List the targets
@@ -42,8 +41,8 @@ fuzz: ## Fuzz every fuzz test for a while; FUZZTIME=20s each
 	done
 
 .PHONY: bench
-bench: ## Measure against the other systems and print the table; ROUNDS=5
-	cd bench && go run . -rounds $(ROUNDS)
+bench: ## Measure beside the other systems, minutes; ARGS="-workloads L1,L4a -rounds 3"
+	cd bench && go run . $(ARGS)
 
 .PHONY: lint
 lint: bin/golangci-lint ## Run the linters (the first run builds them: minutes)
