@@ -8,6 +8,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
+
+	"github.com/troupe-dev/troupe/internal/yamldoc"
 )
 
 // Expr is the text of an expression over the columns of a row, in the Common
@@ -225,3 +227,16 @@ func (c *compiler) compile(source Expr, schema Schema) (*Program, []exprError) {
 	}
 	return &Program{source: source, program: program, kind: kind, schema: schema}, nil
 }
+
+// UnmarshalNode reads an expression, which need not be quoted: true and 1.5
+// are expressions, too.
+func (e *Expr) UnmarshalNode(_ *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors {
+	if n.IsMapping() || n.IsList() || n.IsNull() {
+		return yamldoc.Errors{n.Errorf("expected an expression")}
+	}
+	*e = Expr(n.Text())
+	return nil
+}
+
+// YAMLType names the type in the documentation of node types.
+func (e Expr) YAMLType() string { return "expression" }

@@ -50,6 +50,7 @@ func explainIssues(source string, issues *cel.Issues) []exprError {
 	if what, _, ok := strings.Cut(message, " expecting {"); ok {
 		message = what
 	}
+	message = strings.Replace(message, "'<EOF>'", "the end of the expression", 1)
 	if strings.Contains(message, "at '='") || strings.Contains(message, "error at: '= '") {
 		hint = "equality is =="
 	}

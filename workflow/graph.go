@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/troupe-dev/troupe/internal/suggest"
 	"github.com/troupe-dev/troupe/internal/yamldoc"
 )
 
@@ -82,7 +83,10 @@ func (l *loader) connect() {
 			key, _ := n.at.Key("from")
 			l.report(key, "", "a source reads nothing from other nodes")
 			continue
-		case n.Role != RoleSource && n.kind != nil && len(l.text.Nodes[i].From) == 0 && !(given && from.IsMapping()):
+		case n.kind != nil && n.Role != RoleSource && len(l.text.Nodes[i].From) == 0:
+			if given && !from.IsNull() && !from.IsList() || misspells(n.at, "from") {
+				continue // which is reported already
+			}
 			l.report(n.at, "name the nodes whose rows come in, such as from: "+l.exampleID(n), "the %s %q has no input", n.Role, n.ID)
 			continue
 		}
@@ -99,6 +103,14 @@ func (l *loader) connect() {
 			l.report(n.at, "a node with from: "+n.ID+" would take them", "nothing reads the rows of %q", n.ID)
 		}
 	}
+}
+
+// misspells reports whether a key of n was probably meant to be the given one.
+func misspells(n yamldoc.Node, key string) bool {
+	return slices.ContainsFunc(n.Entries(), func(e yamldoc.Entry) bool {
+		meant, ok := suggest.Closest(e.Key.Text(), []string{"id", "type", "doc", "from", "with"})
+		return ok && meant == key
+	})
 }
 
 // exampleID is the id of a node that could feed n.

@@ -27,7 +27,7 @@ func (l *loader) loadInputs() {
 			in.Value = l.parseInput(in, given)
 		} else if def := item.Value.Default; def.IsZero() {
 			l.report(at, "give it a value, or the definition a default", "the input %q has no value", in.Name)
-		} else {
+		} else if in.Kind != KindNull {
 			in.Value = l.defaultInput(in, def)
 		}
 		d.Inputs = append(d.Inputs, in)

@@ -117,6 +117,10 @@ func (r *references) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.E
 		*r = list
 		return errs
 	}
+	if n.IsNull() {
+		*r = nil
+		return nil
+	}
 	if !n.IsString() {
 		return yamldoc.Errors{n.Errorf("expected the id of a node, or a list of ids")}
 	}
@@ -149,8 +153,8 @@ func (l *loader) run() {
 	l.problems = l.root.Decode(&l.text)
 	d := l.definition
 	d.Name, d.Description, d.Rejects = l.text.Name, l.text.Description, l.text.Rejects
-	if d.Name == "" && l.root.At("name").Path() == "name" {
-		l.report(l.root.At("name"), "", "the name is empty")
+	if name, given := l.root.Get("name"); given && name.IsString() && d.Name == "" {
+		l.report(name, "", "the name is empty")
 	}
 	d.BatchRows = l.limit("batch_rows", l.text.BatchRows, BatchRowsDefault, BatchRowsMax)
 	d.QueueBatches = l.limit("queue_batches", l.text.QueueBatches, QueueBatchesDefault, QueueBatchesMax)

@@ -12,7 +12,7 @@ import (
 // PosAt is the place in the file of the byte at offset of [Node.Text]: it sees
 // through quotes, escapes, indentation and folded lines. For blanks, which
 // YAML may have made of a line break, it is the place of the next character
-// that is none. A value that an alias repeats is looked up where it is written.
+// that is none; for the end of the text, the place behind its last one. A value that an alias repeats is looked up where it is written.
 func (n Node) PosAt(offset int) Pos {
 	y := n.resolved()
 	if y == nil || y.Kind != yaml.ScalarNode {
@@ -32,7 +32,7 @@ func (n Node) PosAt(offset int) Pos {
 		}
 		scan.next()
 	}
-	if !scan.skipBlanks() {
+	if len(text) < len(y.Value) && !scan.skipBlanks() || scan.line >= len(scan.lines) {
 		return n.Pos()
 	}
 	column := utf8.RuneCountInString(scan.lines[scan.line][:scan.at]) + 1

@@ -240,6 +240,26 @@ func TestPosAt(t *testing.T) {
 	}
 }
 
+func TestPosAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"where: a +\nnext: 1\n":          "f:1:11",
+		"where: 'a +'\nnext: 1\n":        "f:1:12",
+		"where: |\n  a +\n\nnext: 1\n":   "f:2:6",
+		"where: ''\nnext: 1\n":           "f:1:9",
+		"where: a +\n    b\n\nnext: 1\n": "f:2:6",
+	} {
+		doc, err := yamldoc.Parse("f", []byte(text), yamldoc.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := doc.Root().At("where")
+		if got := n.PosAt(len(n.Text())).String(); got != want {
+			t.Errorf("%q: the end of %q is at %s, want %s", text, n.Text(), got, want)
+		}
+	}
+}
+
 func TestAtStopsWhereThePathEnds(t *testing.T) {
 	t.Parallel()
 	doc, err := yamldoc.Parse("f", []byte("a:\n  - b: {\"x.y\": 1}\n  - c\n"), yamldoc.Limits{})
