@@ -44,7 +44,8 @@ func drive(ctx context.Context, opts options, progress io.Writer) (*report, erro
 				}
 				m.Round = round + 1
 				rep.add(m)
-				fmt.Fprintf(progress, "%d/%d %s\n", m.Round, opts.rounds, m.line())
+				_, _ = fmt.Fprintf(progress, // nobody may be watching
+					"%d/%d %s\n", m.Round, opts.rounds, m.line())
 			}
 		}
 	}

@@ -81,6 +81,7 @@ func scaled(v, step float64, units ...string) string {
 	case i == 0 && a >= 10 || a >= 100:
 	case a >= 10:
 		digits = 1
+	case i == 0 && a < 0.005:
 	default:
 		digits = 2
 	}

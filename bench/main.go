@@ -2,8 +2,9 @@
 // goroutine, and a plain linked queue with a goroutine, on the workloads whose
 // targets the project has set itself. README.md says how and why.
 //
-//	go run .                     every workload, five rounds, a Markdown table
-//	go run . -quick              counts only, a few seconds, for CI
+//	go run .                                  every workload, five rounds, a Markdown table
+//	go run . -quick                           counts only, a few seconds, for CI
+//	go run . -write ../docs/BENCHMARKS.md     the same, and put the table into a document
 //	go run . -workloads L1,L4a -systems channel,troupe -rounds 9
 //
 // The exit code is 0 when everything was measured and every count was right,
@@ -38,8 +39,9 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
 // options are the flags, checked.
@@ -54,6 +56,7 @@ type options struct {
 	quick     bool
 	strict    bool
 	json      bool
+	document  string // to put the table into; empty: none
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -62,32 +65,54 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitUsage
+		return complain(stderr, err, exitUsage)
 	}
 	if opts.child {
 		return runChild(opts, stdout, stderr)
 	}
-	report, err := drive(ctx, opts, stderr)
-	if err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitFailed
-	}
-	if opts.json {
-		err = report.writeJSON(stdout)
-	} else {
-		err = report.writeMarkdown(stdout)
-	}
+	report, err := measureAll(ctx, opts, stdout, stderr)
 	switch {
 	case err != nil:
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitFailed
+		return complain(stderr, err, exitFailed)
 	case len(report.Failures) > 0:
 		return exitFailed
 	case opts.strict && report.missed() > 0:
 		return exitMissed
 	}
 	return exitOK
+}
+
+// complain prints the one line that says what went wrong; if even that fails,
+// the exit code is all there is to tell.
+func complain(stderr io.Writer, err error, code int) int {
+	_, _ = fmt.Fprintln(stderr, "bench:", err)
+	return code
+}
+
+// measureAll drives the measurements and writes what they gave. The document is
+// looked at first, so that a wrong name does not cost a whole run, and is left
+// alone if a measurement failed.
+func measureAll(ctx context.Context, opts options, stdout, stderr io.Writer) (*report, error) {
+	if opts.document != "" {
+		if _, err := readDocument(opts.document); err != nil {
+			return nil, err
+		}
+	}
+	rep, err := drive(ctx, opts, stderr)
+	if err != nil {
+		return nil, err
+	}
+	write := rep.writeMarkdown
+	if opts.json {
+		write = rep.writeJSON
+	}
+	if err := write(stdout); err != nil {
+		return nil, err
+	}
+	if opts.document != "" && len(rep.Failures) == 0 {
+		err = rep.writeDocument(opts.document)
+	}
+	return rep, err
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -106,6 +131,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&opts.rounds, "rounds", 5, "times each measurement is repeated, each in a fresh process")
 	flags.BoolVar(&opts.quick, "quick", false, "one short round that checks counts and judges no time")
 	flags.BoolVar(&opts.strict, "strict", false, "exit with 3 when a target is missed")
+	flags.StringVar(&opts.document, "write", "", "put the table into this Markdown `file`, between its two markers")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
@@ -125,7 +151,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if *output != "json" && *output != "markdown" {
 		return opts, fmt.Errorf("-o %s is not an output; use markdown or json", *output)
 	}
-	return opts, opts.check()
+	err := opts.check()
+	return opts, err
 }
 
 func (o *options) check() error {
@@ -144,6 +171,8 @@ func (o *options) check() error {
 		}
 	}
 	switch {
+	case o.quick && o.document != "":
+		return errors.New("-quick measures nothing that -write could write; leave out one of the two")
 	case o.rounds < 1 || o.rounds > 1000:
 		return fmt.Errorf("-rounds %d is out of range; use 1 to 1000", o.rounds)
 	case o.duration < 10*time.Millisecond || o.duration > time.Minute:
@@ -169,8 +198,7 @@ type sample struct {
 func runChild(opts options, stdout, stderr io.Writer) int {
 	sys, err := systems.ByName(opts.system)
 	if err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitUsage
+		return complain(stderr, err, exitUsage)
 	}
 	result, err := workload.Run(opts.workload, sys, opts.limits())
 	s := sample{Result: result}
@@ -181,8 +209,7 @@ func runChild(opts options, stdout, stderr io.Writer) int {
 		s.Error = err.Error()
 	}
 	if err := json.NewEncoder(stdout).Encode(s); err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitFailed
+		return complain(stderr, err, exitFailed)
 	}
 	if s.Error != "" {
 		return exitFailed

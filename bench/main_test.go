@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -268,4 +269,36 @@ func FuzzParseCPUTime(f *testing.F) {
 			t.Errorf("%q: busy %d of %d", stat, got.busy, got.total)
 		}
 	})
+}
+
+func TestTableGoesIntoTheDocument(t *testing.T) {
+	t.Setenv(asChild, "1")
+	name := filepath.Join(t.TempDir(), "figures.md")
+	args := []string{"-rounds", "1", "-seconds", "0.01", "-workloads", "L1", "-systems", "channel", "-write", name}
+
+	if code, _, errs := execute(t, args...); code != exitFailed || !strings.Contains(errs, "read the document") {
+		t.Errorf("without the file: code %d, %q", code, errs)
+	}
+	if err := os.WriteFile(name, []byte("# Figures\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := execute(t, args...); code != exitFailed || !strings.Contains(errs, "no place for the table") {
+		t.Errorf("without markers: code %d, %q", code, errs)
+	}
+	before, after := "# Figures\n\n"+tableBegins, tableEnds+"\nThe end.\n"
+	if err := os.WriteFile(name, []byte(before+"old\n"+after), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := execute(t, args...); code != exitOK {
+		t.Fatalf("code %d, %q", code, errs)
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(got)
+	if !strings.HasPrefix(text, before) || !strings.HasSuffix(text, after) || strings.Contains(text, "old") ||
+		!strings.Contains(text, "| L1 tell 1→1 |") {
+		t.Errorf("the document is now\n%s", text)
+	}
 }

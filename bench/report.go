@@ -202,8 +202,13 @@ func (r *report) table(b *strings.Builder) {
 		head = append(head, subject+" ÷ "+reference, "must reach", "")
 	}
 	fmt.Fprintf(b, "| %s |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)))
+	var last workload.Name
 	for _, one := range r.Rows {
-		line := []string{string(one.Workload) + " " + one.Workload.About(), label(one.Workload, one.Metric)}
+		name := ""
+		if one.Workload != last {
+			name, last = string(one.Workload)+" "+one.Workload.About(), one.Workload
+		}
+		line := []string{name, label(one.Workload, one.Metric)}
 		for _, system := range r.systems {
 			line = append(line, one.text(system))
 		}
@@ -231,8 +236,8 @@ func (one row) text(system string) string {
 }
 
 func (one row) ratioText() string {
-	if one.Ratio == 0 || one.Metric == workload.AllocsPerOp {
-		return "–"
+	if one.Ratio == 0 || one.Metric == workload.AllocsPerOp || one.Metric == workload.BytesPerOp {
+		return "–" // a multiple of nearly nothing
 	}
 	return fmt.Sprintf("%.2f", one.Ratio)
 }

@@ -66,9 +66,9 @@ func (h *Histogram) Quantile(q float64) float64 {
 func bucketOf(v uint64) int {
 	shift := bits.Len64(v) - subBits - 1
 	if shift <= 0 {
-		return int(v)
+		return int(v) //nolint:gosec // below 256
 	}
-	return shift<<subBits + int(v>>shift)
+	return shift<<subBits + int(v>>shift) //nolint:gosec // below 256
 }
 
 // middleOf is the middle of the values that bucketOf maps to i.
@@ -77,6 +77,6 @@ func middleOf(i int) float64 {
 	if shift <= 0 {
 		return float64(i)
 	}
-	low := float64(uint64(i-shift<<subBits) << shift)
+	low := float64(uint64(i-shift<<subBits) << shift) //nolint:gosec // 128 to 255
 	return low + float64(uint64(1)<<shift-1)/2
 }

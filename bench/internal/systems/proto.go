@@ -1,7 +1,6 @@
 package systems
 
 import (
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -20,7 +19,7 @@ func (Proto) Name() string { return "protoactor" }
 
 func newProtoSystem() *actor.ActorSystem {
 	return actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
-		return slog.New(slog.NewTextHandler(io.Discard, nil))
+		return slog.New(slog.DiscardHandler)
 	}))
 }
 

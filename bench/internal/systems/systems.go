@@ -11,7 +11,7 @@ import (
 
 // All returns the systems in the order of the tables.
 func All() []workload.System {
-	return []workload.System{Channel{}, MPSC{}, Proto{}}
+	return []workload.System{Channel{}, MPSC{}, Proto{}, Troupe{}}
 }
 
 // ByName finds a system.

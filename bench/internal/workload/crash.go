@@ -107,7 +107,7 @@ func runCrash(sys System, limits Limits, res *Result) error {
 	if err := sys.Crash(t); err != nil {
 		return err
 	}
-	res.rate(uint64(limits.Crashes), t.cost)
+	res.rate(t.took.Count(), t.cost)
 	res.Values[P50], res.Values[P99] = t.took.Quantile(0.50), t.took.Quantile(0.99)
 	return nil
 }

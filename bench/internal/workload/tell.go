@@ -54,8 +54,7 @@ func (r *Receiver) Handle(m Msg) {
 
 func (r *Receiver) outOfOrder(m Msg) {
 	if r.fault == "" {
-		r.fault = fmt.Sprintf("after message %d of producer %d came its message %d",
-			int64(r.next[m.From])-1, m.From, m.N)
+		r.fault = fmt.Sprintf("from producer %d came message %d where message %d was due", m.From, m.N, r.next[m.From])
 	}
 }
 
@@ -197,8 +196,7 @@ func (t *Tells) check() error {
 	}
 	for i, p := range t.producers {
 		if t.Receiver.next[i] != p.n {
-			return miscount("producer %d sent %d messages, the last one handled was number %d",
-				i, p.n, int64(t.Receiver.next[i])-1)
+			return miscount("producer %d sent %d messages, of which %d were handled", i, p.n, t.Receiver.next[i])
 		}
 	}
 	return nil

@@ -48,7 +48,7 @@ func (n Name) About() string {
 	case AskMany:
 		return "ask, 64 askers of one actor"
 	case SpawnRate:
-		return "spawn"
+		return "spawn an actor"
 	case SpawnMemory:
 		return "idle actor, heap + stack"
 	case CrashCycle:
@@ -116,11 +116,17 @@ func QuickLimits() Limits {
 // and returns once everything it started has ended; an error is a failed
 // measurement. After an error what it started may still run.
 type System interface {
+	// Name is the system's name in the tables.
 	Name() string
+	// Tell runs L1 and L2.
 	Tell(*Tells) error
+	// PingPong runs L3.
 	PingPong(*PingPongs) error
+	// Ask runs L4a and L4b.
 	Ask(*Asks) error
+	// Spawn opens the system for L5.
 	Spawn(*Crowd) (Residents, error)
+	// Crash runs L6.
 	Crash(*Crashes) error
 }
 
@@ -168,8 +174,7 @@ func Run(name Name, sys System, limits Limits) (Result, error) {
 	default:
 		err = fmt.Errorf("workload %q does not exist; the workloads are %v", name, Names())
 	}
-	var count *CountError
-	if errors.As(err, &count) {
+	if count, ok := errors.AsType[*CountError](err); ok {
 		count.System, count.Workload = sys.Name(), name
 	}
 	return res, err
