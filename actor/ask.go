@@ -35,8 +35,8 @@ func (r Reply[R]) Send(v R) bool {
 	}
 	r.c.value = v
 	r.c.publish(parked)
-	if r.c.more != nil && r.c.more.answer != nil {
-		r.c.more.answer.(func(R, error))(v, nil)
+	if m := r.c.more.Load(); m != nil && m.answer != nil {
+		m.answer.(func(R, error))(v, nil)
 	}
 	return true
 }
@@ -53,9 +53,9 @@ func (r Reply[R]) Fail(err error) bool {
 	if !r.c.fail(err) {
 		return false
 	}
-	if r.c.more != nil && r.c.more.answer != nil {
+	if m := r.c.more.Load(); m.answer != nil {
 		var zero R
-		r.c.more.answer.(func(R, error))(zero, err)
+		m.answer.(func(R, error))(zero, err)
 	}
 	return true
 }
@@ -64,7 +64,10 @@ func (r Reply[R]) Fail(err error) bool {
 // answers. It is for code that stands between an asker and an actor, such as a
 // connection to another node.
 func NewReply[R any](f func(R, error)) Reply[R] {
-	return Reply[R]{&call[R]{envelope: envelope{kind: envelopeAsk, more: &envelopeMore{answer: f}}}}
+	c := &call[R]{}
+	c.kind = envelopeAsk
+	c.details().answer = f
+	return Reply[R]{c}
 }
 
 // Ask sends the message that build makes and waits for the answer.
@@ -108,11 +111,11 @@ func (c *cell[M]) acquire(caller *core) bool {
 		depth = caller.depth + 1
 	}
 	c.mu.Lock()
-	if c.flags != 0 || c.q.n > 0 || depth > maxDepth || c.rare != nil && c.rare.single || c.sys.opts.Schedule != nil {
+	if c.flags&^flagTrimming != 0 || c.q.n > 0 || depth > maxDepth || c.sys.opts.Schedule != nil {
 		c.mu.Unlock()
 		return false
 	}
-	c.flags = flagActive
+	c.flags |= flagActive
 	c.depth = depth
 	c.mu.Unlock()
 	return true
@@ -125,9 +128,9 @@ func (c *cell[M]) handBack() {
 	}
 	c.mu.Lock()
 	c.depth = 0
-	if c.flags == flagActive && c.q.n == 0 && c.alert.Load() == 0 {
+	if c.flags&^flagTrimming == flagActive && c.q.n == 0 && c.alert.Load() == 0 {
 		c.finishBatch()
-		c.flags = 0
+		c.flags &^= flagActive
 		c.startIdleClock()
 		c.mu.Unlock()
 		return
@@ -145,7 +148,7 @@ const (
 
 // callBlock is a number of calls allocated together.
 type callBlock[R any] struct {
-	calls [32]call[R]
+	calls [64]call[R]
 	used  int
 }
 
@@ -175,7 +178,7 @@ func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, build func
 	cl := nextCall[R](c)
 	cl.kind = envelopeAsk
 	if t := traceOf(ctx); t != nil {
-		cl.more = &envelopeMore{trace: t}
+		cl.details().trace = t
 	}
 	c.one[0] = slot[M]{build(Reply[R]{cl}), &cl.envelope}
 	if caller != nil {
@@ -193,7 +196,7 @@ func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, build func
 			return zero, err
 		}
 	}
-	return cl.value, cl.err
+	return cl.value, cl.answerError()
 }
 
 // handleHere handles the one message taken and gives the actor back.
@@ -224,21 +227,21 @@ func (c *cell[M]) handleHere() {
 // queuedCall is a call with all it may need, in one allocation.
 type queuedCall[R, M any] struct {
 	call[R]
-	details envelopeMore
+	rest    envelopeMore
 	context Context[M]
 }
 
 func newQueuedCall[R, M any](ctx context.Context, caller *core) *call[R] {
 	q := &queuedCall[R, M]{}
 	q.kind = envelopeAsk
-	q.details = envelopeMore{asker: caller, trace: traceOf(ctx)}
+	q.rest = envelopeMore{asker: caller, trace: traceOf(ctx)}
 	if h, ok := ctx.(handlerContext); ok && h.bounded() || !ok && ctx.Done() != nil {
-		q.details.ctx = ctx
+		q.rest.ctx = ctx
 	}
-	if q.details != (envelopeMore{}) {
-		q.details.context = &q.context
-		q.more = &q.details
+	if q.rest.asker != nil || q.rest.trace != nil || q.rest.ctx != nil {
+		q.rest.context = &q.context // the handler needs a context of its own
 	}
+	q.more.Store(&q.rest)
 	return &q.call
 }
 
@@ -260,7 +263,7 @@ func askQueued[R, M any](ctx context.Context, c *cell[M], caller *core, build fu
 	if err := cl.await(ctx, &c.sys.wakes); err != nil {
 		return zero, err
 	}
-	return cl.value, cl.err
+	return cl.value, cl.answerError()
 }
 
 // askElsewhere asks a target that is not a local actor itself.
@@ -283,5 +286,5 @@ func askElsewhere[R, M any](ctx context.Context, to Ref[M], build func(Reply[R])
 	if err := cl.await(ctx, nil); err != nil {
 		return zero, err
 	}
-	return cl.value, cl.err
+	return cl.value, cl.answerError()
 }

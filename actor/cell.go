@@ -34,10 +34,6 @@ type rare[M any] struct {
 	heap     *priorityHeap[M]
 	blocked  []*blocked[M]
 
-	// single makes the runner take one message at a time out of the mailbox,
-	// where what waits can still change.
-	single bool
-
 	stash     []slot[M]     // the runner's own
 	unstash   bool          // put the stash back before the next message
 	behaviors []Behavior[M] // below the current one; the runner's own

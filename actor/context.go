@@ -118,7 +118,8 @@ func (x *Context[M]) Pipe(f func(ctx context.Context) M) {
 	c, env := x.c, (*envelope)(nil)
 	life := c.lifetime()
 	if t := x.trace(); t != nil {
-		life, env = WithTrace(life, *t), &envelope{more: &envelopeMore{trace: t}}
+		life, env = WithTrace(life, *t), &envelope{}
+		env.details().trace = t
 	}
 	c.sys.spawn(func() {
 		returned := false
@@ -138,14 +139,29 @@ func (x *Context[M]) Pipe(f func(ctx context.Context) M) {
 func (x *Context[M]) owner() *core { return &x.c.core }
 
 func (x *Context[M]) bounded() bool {
-	return x.env != nil && x.env.more != nil && x.env.more.ctx != nil
+	return x.askContext() != nil
 }
 
 func (x *Context[M]) trace() *Trace {
-	if x.env == nil || x.env.more == nil {
+	if m := x.more(); m != nil {
+		return m.trace
+	}
+	return nil
+}
+
+// askContext is the asker's context, if it can end.
+func (x *Context[M]) askContext() context.Context {
+	if m := x.more(); m != nil {
+		return m.ctx
+	}
+	return nil
+}
+
+func (x *Context[M]) more() *envelopeMore {
+	if x.env == nil {
 		return nil
 	}
-	return x.env.more.trace
+	return x.env.more.Load()
 }
 
 // asParent makes a Context a Parent.
@@ -160,7 +176,7 @@ func (x *Context[M]) live() context.Context {
 		return d
 	}
 	d := &derivedContext{}
-	d.Context, d.cancel = context.WithCancel(x.env.more.ctx)
+	d.Context, d.cancel = context.WithCancel(x.askContext())
 	d.detach = context.AfterFunc(x.c.lifetime(), d.cancel)
 	if !x.derived.CompareAndSwap(nil, d) {
 		d.detach()
@@ -183,7 +199,7 @@ func (x *Context[M]) Deadline() (time.Time, bool) {
 	if !x.bounded() {
 		return time.Time{}, false
 	}
-	return x.env.more.ctx.Deadline()
+	return x.askContext().Deadline()
 }
 
 // Done is closed when the asker stops waiting or the actor must end.

@@ -21,10 +21,13 @@ const (
 	flagIsolated                    // takes no new messages until released
 	flagKilled                      // ends without draining its mailbox
 	flagFailed                      // the suspension is due to a failure of this actor
+	flagSingle                      // messages are taken out of the mailbox one by one
+	flagBlocked                     // senders wait for room
+	flagTrimming                    // the mailbox's memory will be looked at
 )
 
-// refuseMask are the states in which a message can't simply be queued.
-const refuseMask = flagClosed | flagStopped | flagIsolated
+// specialMask are the states in which a message can't simply be queued.
+const specialMask = flagClosed | flagStopped | flagIsolated | flagSingle | flagBlocked
 
 // core is what the runtime knows of an actor apart from the type of its
 // messages. The order of locks is: family.mu before core.mu of a child;

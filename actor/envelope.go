@@ -14,16 +14,17 @@ type envelope struct {
 	kind  envelopeKind
 	tries uint8 // failed attempts to handle the message
 
-	// Of an ask: see the states below.
-	state atomic.Uint32
-	err   error
-	wake  chan struct{} // buffered; set while the asker is parked
+	state atomic.Uint32 // of an ask, see below
 
-	more *envelopeMore
+	// more is set once, by the sender or by whoever needs it first.
+	more atomic.Pointer[envelopeMore]
 }
 
-// envelopeMore is what few envelopes have.
+// envelopeMore is what few envelopes have; keeping it apart keeps calls small.
 type envelopeMore struct {
+	err  error         // the answer, if it is one
+	wake chan struct{} // buffered; set while the asker is parked
+
 	ctx    context.Context // the asker's, if it can end
 	asker  *core           // the actor that asks
 	trace  *Trace
@@ -31,6 +32,23 @@ type envelopeMore struct {
 	answer any // func(R, error) of a Reply made by NewReply
 
 	context any // room for the *Context[M] that the handler gets; nil: make one
+}
+
+// details returns what the envelope has more, making the place for it.
+func (e *envelope) details() *envelopeMore {
+	if m := e.more.Load(); m != nil {
+		return m
+	}
+	e.more.CompareAndSwap(nil, &envelopeMore{})
+	return e.more.Load()
+}
+
+// answerError is the error that an ask was answered with.
+func (e *envelope) answerError() error {
+	if m := e.more.Load(); m != nil {
+		return m.err
+	}
+	return nil
 }
 
 type envelopeKind uint8
@@ -69,7 +87,7 @@ func (e *envelope) claim() (parked, ok bool) {
 func (e *envelope) publish(parked bool) {
 	e.state.Store(askAnswered)
 	if parked {
-		e.wake <- struct{}{}
+		e.more.Load().wake <- struct{}{}
 	}
 }
 
@@ -79,7 +97,7 @@ func (e *envelope) fail(err error) bool {
 	if !ok {
 		return false
 	}
-	e.err = err
+	e.details().err = err
 	e.publish(parked)
 	return true
 }
@@ -92,7 +110,11 @@ func (e *envelope) settled() bool {
 
 // expired reports whether the asker has given up before the message was handled.
 func (e *envelope) expired() bool {
-	return e.state.Load() == askLeft || e.more != nil && e.more.ctx != nil && e.more.ctx.Err() != nil
+	if e.state.Load() == askLeft {
+		return true
+	}
+	m := e.more.Load()
+	return m != nil && m.ctx != nil && m.ctx.Err() != nil
 }
 
 // await parks the caller until the answer is there or ctx ends. The error is
@@ -102,12 +124,13 @@ func (e *envelope) expired() bool {
 // empty: it is signalled once if the answer was claimed while the asker was
 // parked, and never otherwise.
 func (e *envelope) await(ctx context.Context, wakes *sync.Pool) error {
+	more := e.details()
 	if wakes != nil {
-		e.wake, _ = wakes.Get().(chan struct{})
-		defer func() { wakes.Put(e.wake) }()
+		more.wake, _ = wakes.Get().(chan struct{})
+		defer func() { wakes.Put(more.wake) }()
 	}
-	if e.wake == nil {
-		e.wake = make(chan struct{}, 1)
+	if more.wake == nil {
+		more.wake = make(chan struct{}, 1)
 	}
 	if !e.state.CompareAndSwap(askWaiting, askParked) {
 		for e.state.Load() != askAnswered {
@@ -116,13 +139,13 @@ func (e *envelope) await(ctx context.Context, wakes *sync.Pool) error {
 		return nil
 	}
 	select {
-	case <-e.wake:
+	case <-more.wake:
 		return nil
 	case <-ctx.Done():
 		if e.state.CompareAndSwap(askParked, askLeft) {
 			return &fault.Error{Code: fault.CodeOf(ctx.Err()), Op: "actor.Ask", Message: "no answer in time", Cause: ctx.Err()}
 		}
-		<-e.wake
+		<-more.wake
 		return nil
 	}
 }

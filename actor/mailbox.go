@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"math"
+	"time"
 
 	"github.com/troupe-dev/troupe/fault"
 )
@@ -11,9 +12,9 @@ const (
 	unlimited   = math.MaxUint32
 	maxCapacity = 1 << 24 // keeps counters and ring sizes in 32 bits
 
-	firstSlots  = 4   // of a mailbox that gets its first message
-	keptSlots   = 256 // an idle mailbox with more gives its memory back
-	batchSize   = 64  // messages that a runner takes at once
+	firstSlots  = 4  // of a mailbox that gets its first message
+	keptSlots   = 64 // an idle mailbox with more gives its memory back after a while
+	batchSize   = 64 // messages that a runner takes at once
 	slowHandler = 20_000
 )
 
@@ -99,7 +100,7 @@ type blocked[M any] struct {
 // can wait at all.
 func (c *cell[M]) accept(ctx context.Context, m M, env *envelope, wait bool) error {
 	c.mu.Lock()
-	if c.flags&refuseMask != 0 || c.q.n >= c.limit || c.rare != nil {
+	if c.flags&specialMask != 0 || c.q.n >= c.limit {
 		return c.acceptSlowly(ctx, m, env, wait)
 	}
 	c.q.push(m, env)
@@ -165,6 +166,7 @@ func (c *cell[M]) block(ctx context.Context, m M, env *envelope) error {
 	w := &blocked[M]{slot: slot[M]{m, env}, result: make(chan error, 1)}
 	r := c.rareState()
 	r.blocked = append(r.blocked, w)
+	c.flags |= flagBlocked
 	c.unlockAndStart()
 
 	if caller := callerOf(ctx); caller != nil {
@@ -196,6 +198,9 @@ func (c *cell[M]) unblock(w *blocked[M]) bool {
 	for i, other := range c.rare.blocked {
 		if other == w {
 			c.rare.blocked = append(c.rare.blocked[:i], c.rare.blocked[i+1:]...)
+			if len(c.rare.blocked) == 0 {
+				c.flags &^= flagBlocked
+			}
 			return true
 		}
 	}
@@ -206,7 +211,7 @@ func (c *cell[M]) unblock(w *blocked[M]) bool {
 // held. The gap between full and half saves a wake-up per message.
 func (c *cell[M]) admit() {
 	r := c.rare
-	if !r.hasBlocked() || c.waiting() > c.limit/2 {
+	if c.waiting() > c.limit/2 {
 		return
 	}
 	i := 0
@@ -219,6 +224,7 @@ func (c *cell[M]) admit() {
 	r.blocked = r.blocked[i:]
 	if len(r.blocked) == 0 {
 		r.blocked = nil
+		c.flags &^= flagBlocked
 	}
 }
 
@@ -250,6 +256,26 @@ func (c *cell[M]) waiting() uint32 {
 		return c.q.n + uint32(len(c.rare.heap.items)) //nolint:gosec // bounded by the capacity
 	}
 	return c.q.n
+}
+
+// trimAfter is how long an idle actor keeps a mailbox grown large.
+const trimAfter = time.Second
+
+// trimLater gives the memory of a mailbox grown large back unless it is needed
+// again soon; the lock is held.
+func (c *cell[M]) trimLater() {
+	if c.flags&flagTrimming != 0 {
+		return
+	}
+	c.flags |= flagTrimming
+	time.AfterFunc(trimAfter, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.flags &^= flagTrimming
+		if c.q.n == 0 && c.flags&flagActive == 0 {
+			c.q = queue[M]{}
+		}
+	})
 }
 
 // unlockAndStart releases the lock and starts a runner if the actor has

@@ -90,7 +90,9 @@ func traced(ctx context.Context) *envelope {
 	if t == nil {
 		return nil
 	}
-	return &envelope{more: &envelopeMore{trace: t}}
+	env := &envelope{}
+	env.details().trace = t
+	return env
 }
 
 // ended is a context that has ended.

@@ -91,7 +91,9 @@ func (c *cell[M]) finishBatch() {
 		c.one[0] = slot[M]{}
 	}
 	c.pos = 0
-	c.admit()
+	if c.flags&flagBlocked != 0 {
+		c.admit()
+	}
 }
 
 // sampleEvery is how many messages pass between two that are timed. Handlers
@@ -109,9 +111,9 @@ func (c *cell[M]) take() (ring []slot[M], head, n uint32, weight uint64) {
 		weight = sampleEvery
 		c.nextSample = c.processed + sampleEvery
 	}
-	if r := c.rare; r != nil && r.single {
-		if r.heap != nil {
-			c.one[0] = r.heap.pop()
+	if c.flags&flagSingle != 0 {
+		if h := c.rare.heap; h != nil {
+			c.one[0] = h.pop()
 		} else {
 			c.one[0] = c.q.pop()
 		}
@@ -134,8 +136,8 @@ func (c *cell[M]) rest() bool {
 		return false
 	}
 	c.flags &^= flagActive
-	if len(c.q.ring) > keptSlots && c.q.n == 0 {
-		c.q = queue[M]{}
+	if len(c.q.ring) > keptSlots {
+		c.trimLater()
 	}
 	c.startIdleClock()
 	c.mu.Unlock()
@@ -171,7 +173,7 @@ func (c *cell[M]) drain(ring []slot[M], head, n uint32) (err error) {
 func (c *cell[M]) receive(s *slot[M]) error {
 	env := s.env
 	switch {
-	case env.kind == envelopeTimer && !env.more.timer.deliver():
+	case env.kind == envelopeTimer && !env.more.Load().timer.deliver():
 		return nil
 	case env.kind == envelopeAsk && env.expired():
 		env.fail(ErrExpired)
@@ -179,12 +181,8 @@ func (c *cell[M]) receive(s *slot[M]) error {
 		return nil
 	}
 	ctx := &c.plain
-	if env.more != nil {
-		var ok bool
-		if ctx, ok = env.more.context.(*Context[M]); !ok || ctx.derived.Load() != nil {
-			ctx = &Context[M]{}
-		}
-		ctx.c, ctx.env = c, env
+	if m := env.more.Load(); m != nil && (m.ctx != nil || m.trace != nil) {
+		ctx = c.ownContext(env, m)
 		defer ctx.finish()
 	}
 	err := c.behavior.Receive(ctx, s.m)
@@ -194,14 +192,24 @@ func (c *cell[M]) receive(s *slot[M]) error {
 	return err
 }
 
+// ownContext makes the context of a message that brings one of its own.
+func (c *cell[M]) ownContext(env *envelope, m *envelopeMore) *Context[M] {
+	ctx, ok := m.context.(*Context[M])
+	if !ok || ctx.c != nil { // no room, or used before the message was stashed
+		return &Context[M]{c: c, env: env}
+	}
+	ctx.c, ctx.env = c, env
+	return ctx
+}
+
 // keepUnsettled remembers an ask that was handled but not answered, so that its
 // asker learns of it if the actor ends or loses its state first.
 func (c *cell[M]) keepUnsettled(env *envelope) {
 	if env.settled() || c.stashed(env) {
 		return
 	}
-	if env.more != nil && env.more.asker != nil {
-		env.more.asker.waitsFor.CompareAndSwap(&c.core, nil) // the answer may come from elsewhere
+	if m := env.more.Load(); m != nil && m.asker != nil {
+		m.asker.waitsFor.CompareAndSwap(&c.core, nil) // the answer may come from elsewhere
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -46,7 +46,8 @@ func newCell[M any](p *core, spec *Spec[M]) (*cell[M], error) {
 	c.id = p.sys.nextID.Add(1)
 	c.flags = flagActive // nobody else may run it before it has started
 	if spec.Priority != nil || opts.overflow == DropOldest {
-		c.rare = &rare[M]{single: true}
+		c.flags |= flagSingle
+		c.rare = &rare[M]{}
 		if spec.Priority != nil {
 			c.rare.priority, c.rare.heap = spec.Priority, &priorityHeap[M]{}
 		}
@@ -81,8 +82,8 @@ func (c *cell[M]) spawn() error {
 		}
 	})
 	c.mu.Lock()
-	if c.flags == flagActive && c.q.n == 0 && c.alert.Load() == 0 && (c.rare == nil || !c.rare.single) {
-		c.flags = 0
+	if c.flags&^flagSingle == flagActive && c.waiting() == 0 && c.alert.Load() == 0 {
+		c.flags &^= flagActive
 		c.startIdleClock()
 		c.mu.Unlock()
 		return nil

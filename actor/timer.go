@@ -32,7 +32,9 @@ func (x *Context[M]) Every(d time.Duration, m M) Timer {
 func (x *Context[M]) timer(d, period time.Duration, m M) Timer {
 	c := x.c
 	t := &timerState{owner: &c.core, period: period}
-	env := &envelope{kind: envelopeTimer, more: &envelopeMore{timer: t, trace: x.trace()}}
+	env := &envelope{kind: envelopeTimer}
+	more := env.details()
+	more.timer, more.trace = t, x.trace()
 	next := time.Now().Add(d)
 	fire := func() {
 		if t.cancelled.Load() {
