@@ -59,6 +59,7 @@ Start with:  troupe dev`,
 		a.validateCommand(),
 		a.nodesCommand(),
 		a.configCommand(),
+		a.doctorCommand(),
 		a.versionCommand(),
 		exitCodesCommand(),
 	)
