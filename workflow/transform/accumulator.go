@@ -24,6 +24,17 @@ type count struct{ n int64 }
 func (c *count) add(workflow.Value)             { c.n++ }
 func (c *count) value() (workflow.Value, error) { return workflow.Int(c.n), nil }
 
+// countIf counts how often the value is true.
+type countIf struct{ n int64 }
+
+func (c *countIf) add(v workflow.Value) {
+	if v.Bool() {
+		c.n++
+	}
+}
+
+func (c *countIf) value() (workflow.Value, error) { return workflow.Int(c.n), nil }
+
 // intSum adds integers in 128 bits, so that only the result can overflow and
 // the order of the values does not matter.
 type intSum struct {
@@ -64,7 +75,9 @@ func (a *intAvg) value() (workflow.Value, error) {
 		return workflow.Null(), nil
 	}
 	if a.sum.high == int64(a.sum.low)>>63 {
-		return workflow.Float(float64(int64(a.sum.low)) / float64(a.sum.n)), nil
+		// Whole and rest apart: the sum may not fit into a float.
+		sum := int64(a.sum.low)
+		return workflow.Float(float64(sum/a.sum.n) + float64(sum%a.sum.n)/float64(a.sum.n)), nil
 	}
 	return workflow.Float(a.sum.float() / float64(a.sum.n)), nil
 }
