@@ -74,12 +74,15 @@ func (a *intAvg) value() (workflow.Value, error) {
 	if a.sum.n == 0 {
 		return workflow.Null(), nil
 	}
-	if a.sum.high == int64(a.sum.low)>>63 {
-		// Whole and rest apart: the sum may not fit into a float.
-		sum := int64(a.sum.low)
-		return workflow.Float(float64(sum/a.sum.n) + float64(sum%a.sum.n)/float64(a.sum.n)), nil
+	const exact = 1 << 53 // integers up to it are floats
+	sum, n := int64(a.sum.low), a.sum.n
+	switch {
+	case a.sum.high != sum>>63:
+		return workflow.Float(a.sum.float() / float64(n)), nil
+	case sum > exact || sum < -exact:
+		return workflow.Float(float64(sum/n) + float64(sum%n)/float64(n)), nil
 	}
-	return workflow.Float(a.sum.float() / float64(a.sum.n)), nil
+	return workflow.Float(float64(sum) / float64(n)), nil
 }
 
 // floatSum is the exact sum of floats, rounded once.
