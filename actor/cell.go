@@ -39,8 +39,6 @@ type rare[M any] struct {
 	behaviors []Behavior[M] // below the current one; the runner's own
 }
 
-func (r *rare[M]) hasBlocked() bool { return r != nil && len(r.blocked) > 0 }
-
 // rareState returns the rare state; the lock is held.
 func (c *cell[M]) rareState() *rare[M] {
 	if c.rare == nil {
@@ -86,6 +84,11 @@ func (c *cell[M]) clear() []undelivered {
 		}
 		c.rare.stash = nil
 	}
+	for i := range c.q.taken { // of an abandoned actor: the handler may never return
+		if env := c.q.at(i).env; env != nil && env.kind == envelopeAsk {
+			env.fail(ErrAbandoned.WithTarget(c.path()))
+		}
+	}
 	for i := c.q.taken; i < c.q.n; i++ {
 		add(*c.q.at(i))
 		*c.q.at(i) = slot[M]{}
@@ -114,7 +117,7 @@ func (c *cell[M]) heap() *priorityHeap[M] {
 
 // describe adds what the core does not know to a snapshot; the lock is held.
 func (c *cell[M]) describe(info *Info) {
-	info.Mailbox = int(c.waiting())
+	info.Mailbox = int(c.waiting() + max(c.q.taken, 1) - 1) // one of a batch is being handled
 	info.Blocked = 0
 	if c.rare != nil {
 		info.Blocked = len(c.rare.blocked)

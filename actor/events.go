@@ -68,7 +68,9 @@ func publish[E any](s *System, event func() E) {
 	}
 	var e any = event()
 	for _, sub := range subs {
-		switch err := sub.deliver(e); {
+		var err error
+		s.guard("a subscription's adapt", func() { err = sub.deliver(e) })
+		switch {
 		case err == nil:
 		case errors.Is(err, ErrStopped):
 			s.topics.remove(key, sub)

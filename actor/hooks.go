@@ -20,6 +20,18 @@ type Hooks struct {
 // hook calls f for each of the listeners.
 func (s *System) hook(f func(*Hooks)) {
 	for i := range s.opts.Hooks {
-		f(&s.opts.Hooks[i])
+		s.guard("a hook", func() { f(&s.opts.Hooks[i]) })
 	}
+}
+
+// guard calls code of the user's that runs on the runtime's behalf. A panic in it
+// must not harm whoever happens to run it.
+func (s *System) guard(what string, f func()) {
+	defer func() {
+		if value := recover(); value != nil {
+			err := newPanicError(value)
+			s.log().Error(what+" panicked", "error", err.Error(), "stack", err.Stack())
+		}
+	}()
+	f()
 }

@@ -115,7 +115,7 @@ func (c *core) info() Info {
 	c.self.describe(&info)
 	c.mu.Unlock()
 	if info.reporter != nil {
-		info.Memory += info.reporter.MemoryBytes()
+		c.sys.guard("MemoryBytes", func() { info.Memory += info.reporter.MemoryBytes() })
 		info.reporter = nil
 	}
 	for _, k := range c.children() {

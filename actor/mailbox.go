@@ -100,7 +100,7 @@ type blocked[M any] struct {
 // can wait at all.
 func (c *cell[M]) accept(ctx context.Context, m M, env *envelope, wait bool) error {
 	c.mu.Lock()
-	if c.flags&specialMask != 0 || c.q.n >= c.limit {
+	if c.flags&specialMask != 0 || c.q.n-c.q.taken >= c.limit {
 		return c.acceptSlowly(ctx, m, env, wait)
 	}
 	c.q.push(m, env)
@@ -118,12 +118,12 @@ func (c *cell[M]) accept(ctx context.Context, m M, env *envelope, wait bool) err
 func (c *cell[M]) acceptSlowly(ctx context.Context, m M, env *envelope, wait bool) error {
 	if err := c.refusal(); err != nil {
 		c.mu.Unlock()
-		return c.undeliverable(m, env, err)
+		return err.WithTarget(c.path())
 	}
 	if c.rare != nil && c.rare.heap != nil {
 		return c.acceptByPriority(ctx, m, env, wait)
 	}
-	if c.q.n < c.limit && !c.rare.hasBlocked() {
+	if c.waiting() < c.limit && c.flags&flagBlocked == 0 {
 		c.q.push(m, env)
 		c.unlockAndStart()
 		return nil
@@ -151,14 +151,6 @@ func (c *cell[M]) refusal() *fault.Error {
 		return ErrIsolated
 	}
 	return nil
-}
-
-// undeliverable is the error for a sender whose message was not taken.
-func (c *cell[M]) undeliverable(m M, env *envelope, why *fault.Error) error {
-	if env == nil || env.kind != envelopeAsk {
-		c.sys.deadLetter(&c.core, m, why)
-	}
-	return why.WithTarget(c.path())
 }
 
 // block waits for room; it is entered with the lock.
@@ -244,18 +236,19 @@ func (c *cell[M]) force(m M, env *envelope) bool {
 // enqueue queues a message whatever the bound; the lock is held.
 func (c *cell[M]) enqueue(m M, env *envelope) {
 	if c.rare != nil && c.rare.heap != nil {
-		c.rare.heap.push(slot[M]{m, env}, c.rare.priority(m))
+		c.rare.heap.push(slot[M]{m, env}, c.priorityOf(m))
 		return
 	}
 	c.q.push(m, env)
 }
 
-// waiting is the number of messages in the mailbox; the lock is held.
+// waiting is the number of messages that count against the capacity: those in
+// the mailbox without the batch being handled; the lock is held.
 func (c *cell[M]) waiting() uint32 {
 	if c.rare != nil && c.rare.heap != nil {
-		return c.q.n + uint32(len(c.rare.heap.items)) //nolint:gosec // bounded by the capacity
+		return uint32(len(c.rare.heap.items)) //nolint:gosec // bounded by the capacity
 	}
-	return c.q.n
+	return c.q.n - c.q.taken
 }
 
 // trimAfter is how long an idle actor keeps a mailbox grown large.

@@ -3,6 +3,7 @@ package actor
 import (
 	"container/heap"
 	"context"
+	"math"
 )
 
 // priorityHeap orders messages by priority, then by arrival.
@@ -63,9 +64,21 @@ func (h *priorityHeap[M]) oldest() slot[M] {
 	return heap.Remove(h, worst).(prioritized[M]).slot
 }
 
+// priorityOf calls the user's function, which must not be able to harm the
+// runtime: a message whose priority can't be told comes last.
+func (c *cell[M]) priorityOf(m M) (priority int) {
+	defer func() {
+		if value := recover(); value != nil {
+			priority = math.MaxInt
+			c.sys.log().Error("Spec.Priority panicked; the message is handled last", "actor", c.path(), "panic", value)
+		}
+	}()
+	return c.rare.priority(m)
+}
+
 // acceptByPriority is accept for a priority mailbox; it is entered with the lock.
 func (c *cell[M]) acceptByPriority(ctx context.Context, m M, env *envelope, wait bool) error {
-	if c.waiting() < c.limit && !c.rare.hasBlocked() {
+	if c.waiting() < c.limit && c.flags&flagBlocked == 0 {
 		c.enqueue(m, env)
 		c.unlockAndStart()
 		return nil

@@ -119,7 +119,7 @@ func (c *cell[M]) take() (ring []slot[M], head, n uint32, weight uint64) {
 		}
 		return c.one[:], 0, 1, weight
 	}
-	n = min(c.q.n, batchSize)
+	n = min(c.q.n, batchSize, max(1, c.limit/8)) // a small capacity is kept to more closely
 	if weight > 0 || c.sys.opts.Schedule != nil {
 		n = 1
 	}
@@ -213,6 +213,10 @@ func (c *cell[M]) keepUnsettled(env *envelope) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.flags&flagStopped != 0 { // abandoned meanwhile
+		env.fail(ErrAbandoned.WithTarget(c.path()))
+		return
+	}
 	x := c.extra()
 	if len(x.unsettled) == cap(x.unsettled) {
 		kept := x.unsettled[:0]
@@ -241,7 +245,7 @@ func (c *cell[M]) unstash() {
 	}
 	if r.heap != nil {
 		for _, s := range r.stash {
-			r.heap.push(s, r.priority(s.m))
+			r.heap.push(s, c.priorityOf(s.m))
 		}
 	} else {
 		c.q.pushFront(r.stash)
@@ -317,7 +321,7 @@ func (c *cell[M]) repeat(s *slot[M]) bool {
 	switch {
 	case c.q.taken > 0: // still in its place
 	case c.rare.heap != nil:
-		c.rare.heap.push(*s, c.rare.priority(s.m))
+		c.rare.heap.push(*s, c.priorityOf(s.m))
 	default:
 		c.q.pushFront([]slot[M]{*s})
 	}

@@ -64,6 +64,7 @@ func (c *cell[M]) spawn() error {
 		return err
 	}
 	c.sys.actors.Add(1)
+	c.warnOfDepth()
 	returned := false
 	defer func() {
 		if !returned { // New or Start called runtime.Goexit
@@ -91,6 +92,20 @@ func (c *cell[M]) spawn() error {
 	c.mu.Unlock()
 	c.sys.start(&c.core) // it has messages already
 	return nil
+}
+
+// MaxDepth is how deep a tree may be before it is warned of: a failure that has
+// to climb far is decided on by policies that know little about it.
+const MaxDepth = 5
+
+func (c *core) warnOfDepth() {
+	depth := 0
+	for p := c.parent; p != nil; p = p.parent {
+		depth++
+	}
+	if depth > MaxDepth && c.sys.warnedOfDepth.CompareAndSwap(false, true) {
+		c.sys.log().Warn("the tree of actors is deeper than recommended", "actor", c.path(), "depth", depth, "recommended_max", MaxDepth)
+	}
 }
 
 // unspawn takes back an actor that could not start.

@@ -58,6 +58,8 @@ type System struct {
 	topics   topics
 	logLimit deadLetterLog
 
+	warnedOfDepth atomic.Bool
+
 	stopOnce  sync.Once
 	done      chan struct{}
 	started   time.Time

@@ -33,7 +33,7 @@ func Watch[T, M any](ctx *Context[M], target Ref[T], notice func(Down) M) (cance
 	token := new(byte)
 	notify := func(d Down) {
 		c.unwatch(token)
-		c.force(notice(d), nil)
+		c.sys.guard("a watch's notice", func() { c.force(notice(d), nil) })
 	}
 	switch t := target.target.(type) {
 	case nil:
