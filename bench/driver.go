@@ -35,6 +35,7 @@ func drive(ctx context.Context, opts options, progress io.Writer) (*report, erro
 		for _, w := range opts.workloads {
 			for i := range opts.systems {
 				system := opts.systems[(i+round)%len(opts.systems)]
+				awaitQuiet(ctx, opts.wait)
 				m, err := measureChild(ctx, self, opts, w, system)
 				if ctx.Err() != nil {
 					return nil, fmt.Errorf("interrupted in round %d of %d", round+1, opts.rounds)
@@ -51,6 +52,24 @@ func drive(ctx context.Context, opts options, progress io.Writer) (*report, erro
 	}
 	rep.finish()
 	return rep, nil
+}
+
+// awaitQuiet returns when others have used at most quietShare of the machine for
+// a moment, or after limit. It looks at the machine and not at results, so it
+// selects none.
+func awaitQuiet(ctx context.Context, limit time.Duration) {
+	const moment = 250 * time.Millisecond
+	for end := time.Now().Add(limit); time.Now().Before(end) && ctx.Err() == nil; {
+		before, known := readCPUTime()
+		if !known {
+			return
+		}
+		time.Sleep(moment)
+		after, _ := readCPUTime()
+		if foreignShare(before, after, moment.Seconds(), 0, runtime.NumCPU()) <= quietShare {
+			return
+		}
+	}
 }
 
 // childGrace is how much longer than its own limits a child may take: building

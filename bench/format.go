@@ -58,7 +58,7 @@ func format(metric workload.Metric, v float64) string {
 	switch metric {
 	case workload.P50, workload.P99:
 		return scaled(v, 1000, "ns", "µs", "ms", "s")
-	case workload.IdleBytes, workload.AfterOneBytes, workload.BytesPerOp:
+	case workload.IdleBytes, workload.AfterOneBytes:
 		return scaled(v, 1000, "B", "kB", "MB", "GB")
 	case workload.AllocsPerOp:
 		if v < 10 {
@@ -66,7 +66,7 @@ func format(metric workload.Metric, v float64) string {
 		}
 		return fmt.Sprintf("%.0f", v)
 	}
-	return scaled(v, 1000, "", "k", "M", "G")
+	return scaled(v, 1000, "", "k", "M", "G") // a rate, or bytes that the label names
 }
 
 // scaled writes v in the largest unit that leaves at least one.

@@ -56,7 +56,8 @@ type options struct {
 	quick     bool
 	strict    bool
 	json      bool
-	document  string // to put the table into; empty: none
+	wait      time.Duration // for a quiet machine, before each measurement
+	document  string        // to put the table into; empty: none
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -131,6 +132,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&opts.rounds, "rounds", 5, "times each measurement is repeated, each in a fresh process")
 	flags.BoolVar(&opts.quick, "quick", false, "one short round that checks counts and judges no time")
 	flags.BoolVar(&opts.strict, "strict", false, "exit with 3 when a target is missed")
+	flags.DurationVar(&opts.wait, "wait", 0, "before each measurement, wait up to this `duration` until other programs leave the machine alone")
 	flags.StringVar(&opts.document, "write", "", "put the table into this Markdown `file`, between its two markers")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -175,6 +177,8 @@ func (o *options) check() error {
 		return errors.New("-quick measures nothing that -write could write; leave out one of the two")
 	case o.rounds < 1 || o.rounds > 1000:
 		return fmt.Errorf("-rounds %d is out of range; use 1 to 1000", o.rounds)
+	case o.wait < 0:
+		return fmt.Errorf("-wait %v is negative; use 0 or more", o.wait)
 	case o.duration < 10*time.Millisecond || o.duration > time.Minute:
 		return fmt.Errorf("-seconds %v is out of range; use 0.01 to 60", o.duration.Seconds())
 	}

@@ -86,6 +86,8 @@ func TestMistakesInFlags(t *testing.T) {
 		{[]string{"-systems", "chanel"}, `system "chanel" does not exist`},
 		{[]string{"-rounds", "0"}, "-rounds 0 is out of range"},
 		{[]string{"-seconds", "0"}, "-seconds 0 is out of range"},
+		{[]string{"-wait", "-1s"}, "-wait -1s is negative"},
+		{[]string{"-quick", "-write", "x.md"}, "-quick measures nothing"},
 		{[]string{"-o", "yaml"}, "-o yaml is not an output"},
 		{[]string{"-child", "-system", "channel"}, `workload "" does not exist`},
 		{[]string{"L1"}, `argument "L1" is not expected`},
@@ -147,6 +149,9 @@ func TestReportJudgesMediansAgainstTheReference(t *testing.T) {
 	var b bytes.Buffer
 	if err := r.writeMarkdown(&b); err != nil {
 		t.Fatal(err)
+	}
+	if want := "targets were set: L1 0.77, L2 0.70.\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("the header lacks %q:\n%s", want, b.String())
 	}
 	line := "| L1 tell 1→1 | messages/s | 20.0 M (10.0 M – 30.0 M) | 24.0 M (1.00 M – 25.0 M) | 1.20 | ≥ 1.2 × channel | met |"
 	if !strings.Contains(b.String(), line) {

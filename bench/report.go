@@ -179,7 +179,24 @@ func (r *report) header(b *strings.Builder) {
 		fmt.Fprintf(b, "; others used more than %.0f %% of the machine during %d of %d measurements, and a figure marked ~ rests on such",
 			100*quietShare, noisy, all)
 	}
-	b.WriteString(".\n\n")
+	b.WriteString(".\n")
+	if parts := r.besideHome(); len(parts) > 0 {
+		fmt.Fprintf(b, "Here a plain channel reaches this share of what it reached where the absolute targets were set: %s.\n",
+			strings.Join(parts, ", "))
+	}
+	b.WriteByte('\n')
+}
+
+// besideHome compares the reference's figures with those of the machine where
+// the absolute targets were set.
+func (r *report) besideHome() (parts []string) {
+	for _, one := range r.Rows {
+		c, measured := one.Cells[reference]
+		if there, known := home[one.Workload]; measured && known && one.Metric == workload.PerSecond {
+			parts = append(parts, fmt.Sprintf("%s %.2f", one.Workload, c.Median/there))
+		}
+	}
+	return parts
 }
 
 func (r *report) noise() (noisy, all int) {
