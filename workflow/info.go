@@ -1,0 +1,115 @@
+package workflow
+
+import (
+	"time"
+
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// State is what a run or one of its nodes is doing.
+type State string
+
+// The states of runs and nodes. A run goes from running over stopping to
+// completed, failed or cancelled. A node goes from pending over running to
+// completed, if the run does too, or else to failed or cancelled.
+const (
+	StatePending   State = "pending"   // a node that is not open yet
+	StateRunning   State = "running"   // rows are under way
+	StateStopping  State = "stopping"  // it is decided how the run ends; nodes are cleaning up
+	StateCompleted State = "completed" // all rows are handled and every sink is committed
+	StateFailed    State = "failed"    // of a node: it is the one that failed
+	StateCancelled State = "cancelled" // of a node: the run ended before it did
+)
+
+// Final reports whether the state does not change any more.
+func (s State) Final() bool {
+	return s == StateCompleted || s == StateFailed || s == StateCancelled
+}
+
+// RunInfo is a snapshot of a run, live or ended.
+type RunInfo struct {
+	// ID sorts by the time at which runs started.
+	ID       string    `json:"id"`
+	Workflow string    `json:"workflow"`
+	State    State     `json:"state"`
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished,omitzero"`
+	// Nodes stand in the order of the definition.
+	Nodes []NodeInfo `json:"nodes"`
+	// Edges are sorted by the order of the nodes they lead into.
+	Edges []EdgeInfo `json:"edges"`
+	// Rejects are the first rows that each node set aside, at most
+	// [StartOptions].RejectsKept of one node, in the order of the nodes.
+	Rejects []Reject `json:"rejects,omitempty"`
+	// RejectedTotal counts the rows that were set aside by all nodes.
+	RejectedTotal int64 `json:"rejected_total"`
+	// Error says in one line why the run failed or was cancelled.
+	Error string `json:"error,omitempty"`
+	// ErrorCode classifies Error.
+	ErrorCode fault.Code `json:"error_code,omitempty"`
+}
+
+// RowsIn is the number of rows that the sources met, good or bad.
+func (r RunInfo) RowsIn() int64 {
+	return r.sum(RoleSource, func(n NodeInfo) int64 { return n.RowsIn })
+}
+
+// RowsOut is the number of rows that the sinks took.
+func (r RunInfo) RowsOut() int64 {
+	return r.sum(RoleSink, func(n NodeInfo) int64 { return n.RowsOut })
+}
+
+func (r RunInfo) sum(role Role, of func(NodeInfo) int64) int64 {
+	var total int64
+	for _, n := range r.Nodes {
+		if n.Role == role {
+			total += of(n)
+		}
+	}
+	return total
+}
+
+// NodeInfo is a snapshot of one node of a run.
+type NodeInfo struct {
+	ID    string `json:"id"`
+	Type  string `json:"type"`
+	Role  Role   `json:"role"`
+	State State  `json:"state"`
+	// ActorPath is the path of the node's actor in the supervision tree.
+	ActorPath string `json:"actor_path"`
+	// RowsIn counts the rows that came in; of a source, those it met in its
+	// input.
+	RowsIn int64 `json:"rows_in"`
+	// RowsOut counts the rows that left, each once, however many edges it took;
+	// of a sink, those it wrote.
+	RowsOut int64 `json:"rows_out"`
+	// Rejected counts the rows that were set aside.
+	Rejected int64 `json:"rejected"`
+	// Filtered counts the rows that were dropped on purpose.
+	Filtered int64 `json:"filtered"`
+	// Held counts the rows that went into the node's own state, such as the
+	// groups of an aggregate.
+	Held int64 `json:"held"`
+	// Made counts the rows among RowsOut that came out of the node's own
+	// state. So RowsIn = RowsOut − Made + Rejected + Filtered + Held.
+	Made int64 `json:"made"`
+	// Batches counts the batches that came in; of a source, those it read.
+	Batches int64 `json:"batches"`
+	// Duration is the time from the node's first work to its last.
+	Duration time.Duration `json:"duration_ns"`
+	// Artifact is where a sink's result is to be found. It is set while the
+	// sink is open; the result is there once the run is completed.
+	Artifact *Artifact `json:"artifact,omitempty"`
+	// Error says in one line why the node failed, or what failed when it
+	// cleaned up.
+	Error string `json:"error,omitempty"`
+}
+
+// EdgeInfo is a snapshot of one edge of a run.
+type EdgeInfo struct {
+	From   string `json:"from"`
+	Handle string `json:"handle"`
+	To     string `json:"to"`
+	// Rows counts the rows that were sent over the edge.
+	Rows int64 `json:"rows"`
+}
