@@ -3,6 +3,7 @@ package node
 import (
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
+	"github.com/troupe-dev/troupe/workflow/transform"
 )
 
 // NodeTypes returns a registry of every node type that is part of Troupe. It
@@ -10,5 +11,6 @@ import (
 func NodeTypes() *workflow.Registry {
 	r := workflow.NewRegistry()
 	csv.Register(r)
+	transform.Register(r)
 	return r
 }
