@@ -1,0 +1,111 @@
+// The node's HTTP API: requests with problem+json errors, and the one stream
+// of live snapshots.
+
+/** ApiError is an answer of RFC 9457: what was wrong, and what to do about it. */
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem.hint ? `${problem.detail} – ${problem.hint}` : problem.detail);
+    this.status = status;
+  }
+}
+
+async function request(method, path, body) {
+  const init = { method, headers: { Accept: "application/json" } };
+  if (body !== undefined) {
+    init.headers["Content-Type"] = "application/json";
+    init.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(path, init);
+  } catch {
+    throw new ApiError(0, { detail: "the node does not answer" });
+  }
+  if (response.ok) return response.status === 204 ? null : response.json();
+  let problem = { detail: `${response.status} ${response.statusText}` };
+  if (response.headers.get("Content-Type")?.startsWith("application/problem+json")) problem = await response.json();
+  throw new ApiError(response.status, problem);
+}
+
+export const get = (path) => request("GET", path);
+export const post = (path) => request("POST", path);
+export const put = (path, body) => request("PUT", path, body);
+
+/** segment encodes a path of an actor for use inside a URL path. */
+export const segment = (path) => path.split("/").map(encodeURIComponent).join("/");
+
+/** A stream that was silent for longer than this is dead: the node beats every 5 s. */
+const SILENCE_MS = 12_000;
+const RETRY_MS = [500, 1000, 2000, 4000];
+
+/**
+ * Stream keeps one event stream open. It reconnects by itself, closes while
+ * the page is hidden (browsers allow six connections per host), and calls
+ * on[event](data) for each message and on.state("connecting" | "live" |
+ * "reconnecting").
+ */
+export class Stream {
+  #on;
+  #source = null;
+  #query = "";
+  #watchdog = 0;
+  #retry = 0;
+  #attempt = 0;
+
+  constructor(on) {
+    this.#on = on;
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.#close();
+      else this.#connect();
+    });
+  }
+
+  /** open (re)opens the stream with the query, unless it is open with the same. */
+  open(params) {
+    const query = params.toString();
+    if (this.#source && query === this.#query) return;
+    this.#query = query;
+    if (!document.hidden) this.#connect();
+  }
+
+  #connect() {
+    this.#close();
+    const source = new EventSource("/api/stream?" + this.#query);
+    this.#source = source;
+    for (const name of Object.keys(this.#on)) {
+      if (name === "state") continue;
+      source.addEventListener(name, (e) => {
+        this.#alive();
+        this.#on[name](JSON.parse(e.data), e.lastEventId);
+      });
+    }
+    source.onopen = () => this.#alive();
+    source.onerror = () => this.#again();
+    this.#rest(() => this.#again());
+  }
+
+  #alive() {
+    this.#attempt = 0;
+    this.#on.state("live");
+    this.#rest(() => this.#again());
+  }
+
+  #rest(expired) {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(expired, SILENCE_MS);
+  }
+
+  #again() {
+    this.#close();
+    this.#on.state("reconnecting");
+    const wait = RETRY_MS[Math.min(this.#attempt++, RETRY_MS.length - 1)];
+    this.#retry = setTimeout(() => { if (!document.hidden) this.#connect(); }, wait);
+  }
+
+  #close() {
+    clearTimeout(this.#watchdog);
+    clearTimeout(this.#retry);
+    this.#source?.close();
+    this.#source = null;
+  }
+}

@@ -1,0 +1,81 @@
+// Wires the sections to the stream and to each other.
+
+import { byId, h, toast } from "./dom.js";
+import { Stream, post, segment } from "./api.js";
+import { Header } from "./header.js";
+import { Tree } from "./tree.js";
+import { Run } from "./run.js";
+import { Result } from "./result.js";
+import { Events } from "./events.js";
+
+/** What the page asks of the stream: a run that was picked, parents of which more is shown. */
+const wanted = { run: "", more: new Map() };
+let command = "";
+
+function query() {
+  const q = new URLSearchParams();
+  if (wanted.run) q.set("run", wanted.run);
+  for (const [path, count] of wanted.more) q.append("more", `${count}:${path}`);
+  return q;
+}
+
+const header = new Header();
+const tree = new Tree({
+  onLimits: (limits) => {
+    wanted.more = limits;
+    stream.open(query());
+  },
+  command: (path) => command.replaceAll("{origin}", location.origin).replaceAll("{path}", path),
+});
+const showActor = (path) => tree.select(path);
+const run = new Run({
+  onPick: (id) => {
+    wanted.run = id;
+    stream.open(query());
+  },
+  onActor: showActor,
+});
+const result = new Result();
+const events = new Events(showActor);
+
+/** actions makes a button for everything that the node lets a person do to an actor. */
+function actions(list) {
+  const holder = byId("actions");
+  const key = JSON.stringify(list);
+  if (holder.dataset.shown === key) return;
+  holder.dataset.shown = key;
+  holder.replaceChildren(...list.map((a) => {
+    const button = h("button", { type: "button", title: a.title || null, onclick: () => act(a, button) }, a.label);
+    return button;
+  }));
+}
+
+async function act(action, button) {
+  button.disabled = true;
+  try {
+    await post(`/api/actors${segment(action.path)}:${action.verb}`);
+  } catch (err) {
+    toast(`${action.label}: ${err.message}`);
+  } finally {
+    button.disabled = false;
+    button.focus();
+  }
+}
+
+const stream = new Stream({
+  state: (state) => header.connection(state),
+  beat: () => {},
+  node: (node) => {
+    command = node.command;
+    header.update(node);
+    actions(node.actions);
+  },
+  tree: (snapshot) => tree.update(snapshot),
+  runs: (list) => run.list(list),
+  run: (view) => {
+    run.update(view);
+    result.update(view.run);
+  },
+  events: (batch) => events.update(batch),
+});
+stream.open(query());

@@ -1,0 +1,132 @@
+// Package ui holds the console's page: HTML, style sheets and ES modules that
+// a browser runs as they are. There is no build step and nothing is loaded
+// from elsewhere; what is in the folder static is what a reader of the page's
+// source sees.
+package ui
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+//go:embed static
+var embedded embed.FS
+
+// contentTypes are set by hand: the table of the operating system may be
+// missing or know better.
+var contentTypes = map[string]string{
+	".css":  "text/css; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+// versionMark stands in index.html where the version of the assets goes.
+const versionMark = "{{version}}"
+
+// asset is one file, ready to be sent.
+type asset struct {
+	body        []byte
+	contentType string
+	etag        string
+}
+
+// page is the handler: the document, and the assets under a path that changes
+// with their content.
+type page struct {
+	index  asset
+	prefix string // "/assets/" and the version
+	assets map[string]asset
+}
+
+// Handler serves the page at "/" and its files under "/assets/<version>/",
+// where the version is a hash of all of them. The document is revalidated on
+// every load, the files are immutable; modules import each other by relative
+// paths and so stay within one version. It is safe for concurrent use.
+func Handler() http.Handler {
+	files, err := fs.Sub(embedded, "static")
+	if err != nil {
+		panic("ui: " + err.Error()) // the folder is part of the binary
+	}
+	p, err := newPage(files)
+	if err != nil {
+		panic("ui: " + err.Error())
+	}
+	return p
+}
+
+func newPage(files fs.FS) (*page, error) {
+	p := &page{assets: map[string]asset{}}
+	all := sha256.New()
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		body, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		all.Write([]byte(name))
+		all.Write([]byte{0})
+		all.Write(body)
+		p.assets[name] = newAsset(name, body)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	version := hex.EncodeToString(all.Sum(nil)[:8])
+	p.prefix = "/assets/" + version + "/"
+	index, ok := p.assets["index.html"]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	p.index = newAsset("index.html", bytes.ReplaceAll(index.body, []byte(versionMark), []byte(version)))
+	delete(p.assets, "index.html")
+	return p, nil
+}
+
+func newAsset(name string, body []byte) asset {
+	ext := path.Ext(name)
+	contentType, ok := contentTypes[ext]
+	if !ok {
+		contentType = mime.TypeByExtension(ext)
+	}
+	sum := sha256.Sum256(body)
+	return asset{body: body, contentType: contentType, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+}
+
+func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "the page is only read", http.StatusMethodNotAllowed)
+		return
+	}
+	if r.URL.Path == "/" {
+		p.index.send(w, r, "no-cache")
+		return
+	}
+	if name, ok := strings.CutPrefix(r.URL.Path, p.prefix); ok {
+		if a, ok := p.assets[name]; ok {
+			a.send(w, r, "public, max-age=31536000, immutable")
+			return
+		}
+	}
+	http.NotFound(w, r)
+}
+
+func (a asset) send(w http.ResponseWriter, r *http.Request, cache string) {
+	h := w.Header()
+	h.Set("Cache-Control", cache)
+	h.Set("ETag", a.etag)
+	h.Set("Content-Type", a.contentType)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body)) // answers If-None-Match by the ETag
+}
