@@ -200,8 +200,7 @@ func ExampleError() {
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, fault.NotFound), fault.CodeOf(err).Transient())
 
-	var f *fault.Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		fmt.Println(f.Target)
 	}
 	// Output:

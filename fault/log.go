@@ -20,11 +20,12 @@ func Attrs(err error) []slog.Attr {
 	if err == nil {
 		return nil
 	}
-	e := &Error{}
-	errors.As(err, &e)
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{}
+	}
 	retries := e.RetryCount
-	var counter interface{ RetryCount() int }
-	if errors.As(err, &counter) {
+	if counter, ok := errors.AsType[retryCounter](err); ok {
 		retries = max(retries, counter.RetryCount())
 	}
 	return []slog.Attr{
@@ -37,4 +38,9 @@ func Attrs(err error) []slog.Attr {
 		slog.String("trace_id", e.TraceID),
 		slog.String("span_id", e.SpanID),
 	}
+}
+
+type retryCounter interface {
+	error
+	RetryCount() int
 }

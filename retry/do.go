@@ -51,8 +51,7 @@ func (p Policy) next(attempt int, err error) (delay time.Duration, again bool) {
 		return 0, false
 	}
 	delay = p.Delay(attempt)
-	var asks RetryAfter
-	if errors.As(err, &asks) {
+	if asks, ok := errors.AsType[RetryAfter](err); ok {
 		asked := asks.RetryAfter()
 		if asked > MaxRetryAfter {
 			return 0, false
@@ -63,8 +62,8 @@ func (p Policy) next(attempt int, err error) (delay time.Duration, again bool) {
 }
 
 func stops(err error) bool {
-	var s Stopper
-	return errors.As(err, &s) && s.StopRetry()
+	s, ok := errors.AsType[Stopper](err)
+	return ok && s.StopRetry()
 }
 
 // wait returns nil after d, or at once the error with which ctx has ended or is

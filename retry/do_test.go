@@ -267,8 +267,7 @@ func ExampleError() {
 	err := retry.Do(context.Background(), policy, func(context.Context) error {
 		return fault.New(fault.Unavailable, "shop.Order", "connection lost")
 	})
-	var e *retry.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*retry.Error](err); ok {
 		fmt.Println(e.Attempts, e.FaultCode())
 	}
 	// Output: 2 UNAVAILABLE
