@@ -1,0 +1,120 @@
+package telemetry
+
+import (
+	"fmt"
+	"time"
+)
+
+// Rule names what is watched.
+type Rule string
+
+// The rules of a [Watchdog]. The first three look at all actors of a type
+// together and only raise alerts, the others look at actors and subtrees and
+// isolate those that break them.
+const (
+	RuleMailbox  Rule = "mailbox"  // messages waiting in one mailbox
+	RuleRestarts Rule = "restarts" // restarts within the last minute
+	RuleLatency  Rule = "latency"  // 99th percentile of handler times in the last minute, in seconds
+	RuleMemory   Rule = "memory"   // bytes held
+	RuleCPU      Rule = "cpu"      // processors kept busy, 1 being one core
+)
+
+// Limits are the figures above which a [Watchdog] acts. A zero field is the
+// default, a negative one switches the rule off.
+type Limits struct {
+	// Mailbox is how many messages may wait in one mailbox. Default 1000.
+	Mailbox int
+
+	// RestartsPerMinute is how often the actors of one type together may be
+	// restarted within 60 s. Default 3.
+	RestartsPerMinute int
+
+	// Latency is how long the slowest hundredth of the handlers of one type may
+	// take, over the last 60 s. Default 1 s. Types with fewer than 100 messages
+	// in that time are left alone.
+	Latency time.Duration
+
+	// MemoryBytes is how much an actor, or an actor and all below it, may hold
+	// in mailboxes and as its behaviours report. Default 512 MiB.
+	MemoryBytes int64
+
+	// CPU is the share of a processor that one actor may use, and the share of
+	// all processors that an actor and all below it may use. Default 0.8.
+	CPU float64
+
+	// Samples is how many samples in a row must be above a limit of memory or
+	// CPU before the actor is isolated, and below half of it before it is
+	// released; and how many must be within any other limit before an alert
+	// ends. Default 3.
+	Samples int
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Mailbox == 0 {
+		l.Mailbox = 1000
+	}
+	if l.RestartsPerMinute == 0 {
+		l.RestartsPerMinute = 3
+	}
+	if l.Latency == 0 {
+		l.Latency = time.Second
+	}
+	if l.MemoryBytes == 0 {
+		l.MemoryBytes = 512 << 20
+	}
+	if l.CPU == 0 {
+		l.CPU = 0.8
+	}
+	if l.Samples <= 0 {
+		l.Samples = 3
+	}
+	return l
+}
+
+// Alert says that a figure is above its limit, or no longer is. A [Watchdog]
+// publishes it on the system's event stream: once when it begins and once when
+// it ends.
+type Alert struct {
+	Rule     Rule      `json:"rule"`
+	Firing   bool      `json:"firing"`         // false: it has ended
+	Type     string    `json:"type"`           // of the actors concerned
+	Path     string    `json:"path,omitempty"` // of the actor concerned, or the worst of them
+	Value    float64   `json:"value"`          // in the rule's unit; of an ended alert the last that was seen
+	Limit    float64   `json:"limit"`
+	Isolated bool      `json:"isolated"` // the actor at Path and all below it take no new messages
+	Since    time.Time `json:"since"`    // when it began
+	At       time.Time `json:"at"`       // when the figures were taken
+}
+
+// String is the alert in one line.
+func (a Alert) String() string {
+	subject := a.Type
+	if a.Path != "" {
+		subject = a.Path
+	}
+	verb := "is"
+	if !a.Firing {
+		verb = "is back to"
+	}
+	text := fmt.Sprintf("%s: %s %s %s, limit %s", subject, a.Rule, verb, a.Rule.format(a.Value), a.Rule.format(a.Limit))
+	if a.Isolated {
+		text += "; isolated"
+	}
+	return text
+}
+
+func (r Rule) format(v float64) string {
+	switch r {
+	case RuleMailbox:
+		return fmt.Sprintf("%.0f messages", v)
+	case RuleRestarts:
+		return fmt.Sprintf("%.0f per minute", v)
+	case RuleLatency:
+		return time.Duration(v * float64(time.Second)).Round(time.Microsecond).String()
+	case RuleMemory:
+		return fmt.Sprintf("%.0f MiB", v/(1<<20))
+	case RuleCPU:
+		return fmt.Sprintf("%.0f %%", v*100)
+	}
+	return fmt.Sprint(v)
+}

@@ -1,0 +1,290 @@
+package telemetry_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/telemetry"
+)
+
+// scrape returns the text of /metrics and what it says.
+func scrape(t *testing.T, m *telemetry.Metrics) (string, map[string]*dto.MetricFamily) {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	m.Handler(nil).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	text := answer.Body.String()
+	if answer.Code != 200 {
+		t.Fatalf("/metrics answers %d: %s", answer.Code, text)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text, families
+}
+
+// value returns a counter's, gauge's or histogram's value for a label value; "-"
+// is no label.
+func value(families map[string]*dto.MetricFamily, name, label string) float64 {
+	for _, m := range families[name].GetMetric() {
+		if label != "-" && (len(m.GetLabel()) != 1 || m.GetLabel()[0].GetValue() != label) {
+			continue
+		}
+		switch {
+		case m.Counter != nil:
+			return m.GetCounter().GetValue()
+		case m.Gauge != nil:
+			return m.GetGauge().GetValue()
+		case m.Histogram != nil:
+			return float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return -1
+}
+
+var errHandler = errors.New("on purpose")
+
+func quiet() actor.Options { return actor.Options{Logger: telemetry.NewLogger(io.Discard, nil)} }
+
+// Req T1
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	sys := actor.NewSystem(quiet())
+	defer stop(t, sys)
+	m := telemetry.NewMetrics(sys)
+
+	entered, release := make(chan struct{}), make(chan struct{})
+	worker := spawn(t, sys, "worker", func(_ *actor.Context[string], msg string) error {
+		switch msg {
+		case "fail":
+			return errHandler
+		case "wait":
+			entered <- struct{}{}
+			<-release
+		}
+		return nil
+	})
+	for _, msg := range []string{"a", "fail", "b", "wait"} {
+		if err := worker.Tell(t.Context(), msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-entered
+	for range 3 {
+		if err := worker.Tell(t.Context(), "c"); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	_, families := scrape(t, m)
+	for _, tt := range []struct {
+		name, label string
+		want        float64
+	}{
+		{"actorsystem_active_threads", "-", 1},
+		{"actorsystem_actors", "-", 1},
+		{"actorsystem_runaway_handlers", "-", 0},
+		{"actor_dead_letters_total", "-", 1},
+		{"actor_restarts_total", "worker", 1},
+		{"actor_failures_total", "worker", 1},
+	} {
+		if got := value(families, tt.name, tt.label); got != tt.want {
+			t.Errorf("%s{%s} = %v, want %v", tt.name, tt.label, got, tt.want)
+		}
+	}
+	if got := value(families, "actor_mailbox_queue_length", "worker"); got < 3 || got > 7 { // what was taken along with the one being handled may count
+		t.Errorf("actor_mailbox_queue_length{worker} = %v, want 3 to 7", got)
+	}
+	if got := value(families, "actor_message_processing_duration_seconds", "worker"); got < 1 {
+		t.Errorf("actor_message_processing_duration_seconds{worker} has %v observations", got)
+	}
+	for _, name := range []string{"go_goroutines", "process_cpu_seconds_total"} {
+		if families[name] == nil {
+			t.Errorf("no %s", name)
+		}
+	}
+
+	// What an actor has done is not forgotten when it ends.
+	close(release)
+	if err := worker.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, families = scrape(t, m)
+	if got := value(families, "actor_messages_total", "worker"); got != 7 {
+		t.Errorf("actor_messages_total{worker} = %v after its end, want 7", got)
+	}
+	if got := value(families, "actor_mailbox_queue_length", "worker"); got != 0 {
+		t.Errorf("actor_mailbox_queue_length{worker} = %v after its end, want 0", got)
+	}
+	if got := value(families, "actorsystem_actors", "-"); got != 0 {
+		t.Errorf("actorsystem_actors = %v after its end, want 0", got)
+	}
+}
+
+// Req T1
+func TestMetricsCardinalityIsBounded(t *testing.T) {
+	t.Parallel()
+	sys := actor.NewSystem(quiet())
+	defer stop(t, sys)
+	m := telemetry.NewMetrics(sys)
+	for i := range telemetry.MaxTypes + 50 {
+		name := fmt.Sprintf("type-%03d", i)
+		if i == 7 {
+			name = "bad \xff utf-8"
+		}
+		ref := spawn(t, sys, name, func(*actor.Context[int], int) error { return nil })
+		if err := ref.Tell(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := ref.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var messages float64
+	for range 2 {
+		_, families := scrape(t, m)
+		for name, f := range families {
+			if n := len(f.GetMetric()); n > telemetry.MaxTypes+1 {
+				t.Errorf("%s has %d series", name, n)
+			}
+		}
+		if got := value(families, "actor_messages_total", telemetry.OtherTypes); got != 50 {
+			t.Errorf("messages of the other types: %v, want 50", got)
+		}
+		messages = 0
+		for _, m := range families["actor_messages_total"].GetMetric() {
+			messages += m.GetCounter().GetValue()
+		}
+	}
+	if messages != telemetry.MaxTypes+50 {
+		t.Errorf("%v messages in all, want %d", messages, telemetry.MaxTypes+50)
+	}
+}
+
+// Counters never fall while actors come and go. Req T1
+func TestMetricsAreMonotonic(t *testing.T) {
+	t.Parallel()
+	sys := actor.NewSystem(quiet())
+	defer stop(t, sys)
+	m := telemetry.NewMetrics(sys)
+	done := make(chan error, 1)
+	go func() {
+		for range 500 {
+			ref, err := actor.Spawn(sys, actor.Spec[int]{Type: "mayfly", New: func() actor.Behavior[int] {
+				return actor.BehaviorFunc[int](func(*actor.Context[int], int) error { return nil })
+			}})
+			for i := 0; i < 20 && err == nil; i++ {
+				err = ref.Tell(t.Context(), i)
+			}
+			if err == nil {
+				err = ref.Stop(t.Context())
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	last := -1.0
+	for ended := false; !ended; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended = true
+		default:
+		}
+		_, families := scrape(t, m)
+		now := value(families, "actor_messages_total", "mayfly")
+		if now < last {
+			t.Fatalf("actor_messages_total fell from %v to %v", last, now)
+		}
+		last = now
+	}
+	_, families := scrape(t, telemetry.NewMetrics(sys))
+	if got := value(families, "actor_messages_total", "mayfly"); got != 500*20 || last < got {
+		t.Errorf("%v messages in the end, %v shown, want %d", got, last, 500*20)
+	}
+}
+
+// Req T1
+func TestMetricsOfRuns(t *testing.T) {
+	t.Parallel()
+	sys := actor.NewSystem(quiet())
+	defer stop(t, sys)
+	m := telemetry.NewMetrics(sys)
+	for range 5 {
+		m.Runs().Started()
+	}
+	m.Runs().Ended(telemetry.RunCompleted, 90*time.Millisecond)
+	m.Runs().Ended(telemetry.RunCancelled, time.Second)
+	m.Runs().Ended("melted", time.Hour)
+	_, families := scrape(t, m)
+	for label, want := range map[string]float64{"completed": 1, "failed": 1, "cancelled": 1} {
+		if got := value(families, "workflow_execution_total", label); got != want {
+			t.Errorf("workflow_execution_total{%s} = %v, want %v", label, got, want)
+		}
+	}
+	if got := value(families, "workflow_active_count", "-"); got != 2 {
+		t.Errorf("workflow_active_count = %v, want 2", got)
+	}
+	if got := value(families, "workflow_execution_duration_seconds", "-"); got != 3 {
+		t.Errorf("%v durations, want 3", got)
+	}
+}
+
+func TestMetricsFollowTheConventions(t *testing.T) {
+	t.Parallel()
+	sys := actor.NewSystem(quiet())
+	defer stop(t, sys)
+	spawn(t, sys, "a", func(*actor.Context[int], int) error { return nil })
+	text, _ := scrape(t, telemetry.NewMetrics(sys))
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if p.Metric == "workflow_active_count" { // the name is given by T1
+			continue
+		}
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func ExampleMetrics() {
+	sys := actor.NewSystem(actor.Options{})
+	metrics := telemetry.NewMetrics(sys)
+
+	server := httptest.NewServer(metrics.Handler(nil))
+	defer server.Close()
+	answer, err := server.Client().Get(server.URL + "/metrics")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body)
+	for line := range strings.Lines(string(body)) {
+		if strings.HasPrefix(line, "actorsystem_a") {
+			fmt.Print(line)
+		}
+	}
+	// Output:
+	// actorsystem_active_threads 0
+	// actorsystem_actors 0
+}
