@@ -49,6 +49,7 @@ var samples = []sample{
 	{"test does not sleep", "helper package", one("a/atest/a.go", "package atest\nimport \"time\"\nfunc f() { time.Sleep(1) }"), "test sleeps"},
 	{"test does not sleep", "production", one("a/a.go", "package a\nimport \"time\"\nfunc f() { time.Sleep(1) }"), ""},
 	{"test does not sleep", "in a bubble", one("a/a_test.go", "package a\nimport (\"time\"; \"testing/synctest\")\nfunc f() { synctest.Test(t, func() { time.Sleep(1) }) }"), ""},
+	{"test does not sleep", "in a test of actors", one("a/a_test.go", "package a\nimport (\"time\"; \""+modulePath+"/actor/actortest\")\nfunc f() { actortest.Run(t, func() { time.Sleep(1) }) }"), ""},
 	{"test does not sleep", "helper for a bubble", one("a/a_test.go", "package a\nimport \"time\"\n// f runs in synctest.\nfunc f() { time.Sleep(1) }"), ""},
 	{"test does not sleep", "another package's Sleep", one("a/a_test.go", "package a\nimport \"x/time\"\nfunc f() { time.Sleep(1) }"), ""},
 

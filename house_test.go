@@ -181,7 +181,8 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 // noSleep refuses time.Sleep and a bare <-time.After in tests and in packages
 // for tests: both guess how long something takes. Allowed is what runs on the
 // virtual time of a testing/synctest bubble: a function literal given to
-// synctest.Test, or a function whose comment says that it runs in synctest.
+// synctest.Test or to actortest, or a function whose comment says that it runs
+// in synctest.
 func noSleep(tree sourceTree) []string {
 	var found []string
 	for _, p := range tree.sorted() {
@@ -208,7 +209,7 @@ func sleeps(f *goFile) []ast.Node {
 		case *ast.CommClause:
 			choice[n.Comm] = true
 		case *ast.CallExpr:
-			if isCall(f, n, "testing/synctest", "Test") {
+			if startsBubble(f, n) {
 				return false
 			}
 			if isCall(f, n, "time", "Sleep") {
@@ -224,6 +225,14 @@ func sleeps(f *goFile) []ast.Node {
 		return true
 	})
 	return out
+}
+
+// startsBubble reports whether a call runs its argument on virtual time.
+func startsBubble(f *goFile, call *ast.CallExpr) bool {
+	const actortest = modulePath + "/actor/actortest"
+	return isCall(f, call, "testing/synctest", "Test") ||
+		isCall(f, call, actortest, "Run") || isCall(f, call, actortest, "RunWith") ||
+		isCall(f, call, actortest, "Explore") || isCall(f, call, actortest, "ExploreWith")
 }
 
 // isCall reports whether call is pkg.name(…), under whatever name the file
