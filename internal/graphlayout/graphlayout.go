@@ -54,6 +54,17 @@ func (d Direction) String() string {
 // MarshalText writes the direction as its [Direction.String].
 func (d Direction) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+// UnmarshalText reads what MarshalText writes.
+func (d *Direction) UnmarshalText(text []byte) error {
+	for _, known := range []Direction{Right, Down} {
+		if string(text) == known.String() {
+			*d = known
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: direction %q is neither right nor down", ErrInvalid, text)
+}
+
 // Node is one box to place. Sizes are in pixels.
 type Node struct {
 	ID     string

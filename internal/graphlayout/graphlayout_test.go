@@ -2,6 +2,7 @@ package graphlayout_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -320,6 +321,27 @@ func TestEmpty(t *testing.T) {
 	l := mustCompute(t, nil, nil, graphlayout.Options{Margin: 8})
 	if l.Width != 16 || l.Height != 16 || len(l.Boxes) != 0 {
 		t.Errorf("empty graph gives %+v", l)
+	}
+}
+
+// A layout survives the API: what is written as JSON reads back the same.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	nodes, edges := graphOf("a > b > c\na > c")
+	for _, dir := range []graphlayout.Direction{graphlayout.Right, graphlayout.Down} {
+		want := mustCompute(t, nodes, edges, graphlayout.Options{Direction: dir})
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got graphlayout.Layout
+		if err := json.Unmarshal(text, &got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s reads back as %+v, %v", text, got, err)
+		}
+	}
+	var d graphlayout.Direction
+	if err := d.UnmarshalText([]byte("up")); !errors.Is(err, graphlayout.ErrInvalid) {
+		t.Errorf("direction up: %v", err)
 	}
 }
 
