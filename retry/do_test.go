@@ -186,6 +186,10 @@ func TestDoWatchesTheContext(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestDoWatchesTheContextOfAnAttempt(t *testing.T) {
+	t.Parallel()
 	t.Run("ends in an attempt", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
