@@ -89,62 +89,65 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	if !local {
 		return askElsewhere(ctx, to, build)
 	}
-	h, isHandler := ctx.(handlerContext)
-	var caller *core
-	if isHandler {
-		caller = h.owner()
+	if ctx == background { // spares the usual case the questions below
+		if c.acquire(1) {
+			return askHere(ctx, c, nil, nil, build)
+		}
+		return askQueued(ctx, c, nil, build)
 	}
-	unbounded := isHandler && !h.bounded() || !isHandler && ctx.Done() == nil
-	if unbounded && c.acquire(caller) {
-		return askHere(ctx, c, caller, build)
+	var caller *core
+	depth, unbounded := uint32(1), false
+	if h, ok := ctx.(handlerContext); ok {
+		caller = h.owner()
+		depth, unbounded = caller.depth+1, !h.bounded()
+	} else {
+		unbounded = ctx.Done() == nil
+	}
+	if unbounded && c.acquire(depth) {
+		return askHere(ctx, c, caller, traceOf(ctx), build)
 	}
 	return askQueued(ctx, c, caller, build)
 }
+
+var background = context.Background()
 
 // maxDepth bounds how many handlers run on top of each other on one goroutine.
 const maxDepth = 64
 
 // acquire makes the caller the runner of an idle actor.
-func (c *cell[M]) acquire(caller *core) bool {
-	depth := uint32(1)
-	if caller != nil {
-		depth = caller.depth + 1
-	}
+func (c *cell[M]) acquire(depth uint32) bool {
 	c.mu.Lock()
 	if c.flags&^flagTrimming != 0 || c.q.n > 0 || depth > maxDepth || c.sys.opts.Schedule != nil {
 		c.mu.Unlock()
 		return false
 	}
 	c.flags |= flagActive
-	c.depth = depth
 	c.mu.Unlock()
+	c.depth = depth
 	return true
 }
 
 // handBack ends the ownership that acquire gave.
 func (c *cell[M]) handBack() {
+	c.depth = 0
 	if c.runner.Load() != nil {
 		c.runner.Swap(nil).giveAway(c.sys)
 	}
 	c.mu.Lock()
-	c.depth = 0
 	if c.flags&^flagTrimming == flagActive && c.q.n == 0 && c.alert.Load() == 0 {
-		c.finishBatch()
+		c.processed += uint64(c.pos)
+		c.pos = 0
+		c.one[0] = slot[M]{}
 		c.flags &^= flagActive
-		c.startIdleClock()
+		if c.opts.idleTimeout > 0 {
+			c.startIdleClock()
+		}
 		c.mu.Unlock()
 		return
 	}
 	c.mu.Unlock()
 	c.sys.start(&c.core)
 }
-
-// Steps of askHere, for the case that it does not come to its end.
-const (
-	stepBuild = iota
-	stepHandle
-	stepDone
-)
 
 // callBlock is a number of calls allocated together.
 type callBlock[R any] struct {
@@ -164,31 +167,30 @@ func nextCall[R, M any](c *cell[M]) *call[R] {
 }
 
 // askHere runs the handler on the asking goroutine, which has acquired the actor.
-func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, build func(Reply[R]) M) (R, error) {
-	step := stepBuild
-	defer func() {
-		switch step {
-		case stepBuild: // build panicked
-			c.handBack()
-		case stepHandle: // the handler ended the goroutine
-			c.depth = 0
-			c.sys.spawn(c.afterExit)
-		}
-	}()
+func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, trace *Trace, build func(Reply[R]) M) (R, error) {
 	cl := nextCall[R](c)
 	cl.kind = envelopeAsk
-	if t := traceOf(ctx); t != nil {
-		cl.details().trace = t
+	if trace != nil {
+		cl.details().trace = trace
 	}
-	c.one[0] = slot[M]{build(Reply[R]{cl}), &cl.envelope}
 	if caller != nil {
 		caller.waitsFor.Store(&c.core)
 	}
-	step = stepHandle
-	c.handleHere()
-	step = stepDone
+	err := handleHere(c, cl, build)
 	if caller != nil {
 		caller.waitsFor.Store(nil)
+	}
+	if err == nil {
+		c.handBack()
+	} else {
+		// The failure is the actor's affair: what follows, a Start that blocks
+		// for example, must not hold up the asker.
+		c.depth = 0
+		c.sys.spawn(func() {
+			if c.failed(err) {
+				runActors(&c.core)
+			}
+		})
 	}
 	if cl.state.Load() != askAnswered {
 		if err := cl.await(ctx, &c.sys.wakes); err != nil {
@@ -199,30 +201,48 @@ func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, build func
 	return cl.value, cl.answerError()
 }
 
-// handleHere handles the one message taken and gives the actor back.
-func (c *cell[M]) handleHere() {
-	var err error
+// handleHere builds the message and has it handled. The error is the handler's.
+func handleHere[R, M any](c *cell[M], cl *call[R], build func(Reply[R]) M) (err error) {
+	step := stepBuild
+	defer func() {
+		if step == stepDone {
+			return
+		}
+		value := recover()
+		switch {
+		case step == stepBuild:
+			c.handBack()
+			if value != nil {
+				panic(value) // it is the asker's
+			}
+		case value != nil:
+			err = newPanicError(value)
+		default: // the handler ended the goroutine
+			c.depth = 0
+			c.sys.spawn(c.afterExit)
+		}
+	}()
+	c.one[0] = slot[M]{build(Reply[R]{cl}), &cl.envelope}
+	c.pos = 1
+	step = stepHandle
 	if c.processed >= c.nextSample {
 		c.nextSample = c.processed + sampleEvery
 		start := time.Now()
-		err = c.drain(c.one[:], 0, 1)
+		err = c.receive(&c.one[0])
 		c.sample(time.Since(start), sampleEvery)
 	} else {
-		err = c.drain(c.one[:], 0, 1)
+		err = c.receive(&c.one[0])
 	}
-	if err == nil {
-		c.handBack()
-		return
-	}
-	// The failure is the actor's affair: what follows, a Start that blocks for
-	// example, must not hold up the asker.
-	c.depth = 0
-	c.sys.spawn(func() {
-		if c.failed(err) {
-			runActors(&c.core)
-		}
-	})
+	step = stepDone
+	return err
 }
+
+// Steps of handleHere, for the case that it does not come to its end.
+const (
+	stepBuild = iota
+	stepHandle
+	stepDone
+)
 
 // queuedCall is a call with all it may need, in one allocation.
 type queuedCall[R, M any] struct {
