@@ -8,6 +8,7 @@ import { duration, int, plural } from "./format.js";
 export const RUN_STATES = {
   pending: ["ring", "idle"],
   running: ["arc", "active"],
+  stopping: ["arc", "active"],
   completed: ["check", "good"],
   failed: ["cross", "bad"],
   cancelled: ["slash", "idle"],
@@ -23,7 +24,7 @@ const clip = (text, chars) => (text.length > chars ? text.slice(0, chars - 1) + 
 /** rowsText says what a node did with rows: read, took in and passed on, or wrote. */
 function rowsText(n) {
   if (n.role === "source") return plural(n.rows_out, "row");
-  if (n.role === "sink") return plural(n.rows_in, "row");
+  if (n.role === "sink") return plural(n.rows_out, "row");
   return n.rows_in === n.rows_out ? plural(n.rows_in, "row") : `${int(n.rows_in)} → ${int(n.rows_out)}`;
 }
 
@@ -118,7 +119,7 @@ export class Graph {
     setText(ui.name, clip(n.id, chars));
     setText(ui.type, clip(n.type, n.rejected > 0 ? 12 : 20));
     setText(ui.rows, n.state === "pending" ? "" : rowsText(n));
-    setText(ui.took, n.duration_seconds > 0 && n.state !== "running" ? duration(n.duration_seconds) : "");
+    setText(ui.took, n.duration_ns > 0 && n.state !== "running" ? duration(n.duration_ns / 1e9) : "");
     setText(ui.rejected, n.rejected > 0 ? `▲ ${int(n.rejected)} aside` : "");
     const spoken = `${n.id}, ${n.type}, ${n.state}, ${int(n.rows_in)} rows in, ${int(n.rows_out)} rows out, ${int(n.rejected)} set aside`;
     setText(ui.title, spoken);
@@ -128,7 +129,8 @@ export class Graph {
   #updateEdge(edge, i, run) {
     const ui = this.#edges[i];
     if (!ui) return;
-    setText(ui.label, edge.rows > 0 ? int(edge.rows) : "");
+    const rows = edge.rows > 0 ? int(edge.rows) : "";
+    setText(ui.label, edge.handle === "out" ? rows : `${edge.handle} ${rows}`);
     const flowing = run.nodes.find((n) => n.id === edge.from)?.state === "running" && edge.rows > 0;
     ui.path.classList.toggle("flowing", flowing);
     ui.tip.classList.toggle("flowing", flowing);

@@ -67,10 +67,11 @@ export class Run {
 
   #facts(run) {
     const rowsIn = run.nodes.filter((n) => n.role === "source").reduce((sum, n) => sum + n.rows_in, 0);
-    const rowsOut = run.nodes.filter((n) => n.role === "sink").reduce((sum, n) => sum + n.rows_in, 0);
+    const rowsOut = run.nodes.filter((n) => n.role === "sink").reduce((sum, n) => sum + n.rows_out, 0);
+    const took = (run.finished ? new Date(run.finished) : Date.now()) - new Date(run.started);
     const facts = [
       ["started ", clock(run.started)],
-      [run.finished ? "took " : "for ", duration(run.duration_seconds)],
+      [run.finished ? "took " : "for ", duration(Math.max(0, took) / 1000)],
       ["", int(rowsIn), " rows read"],
       ["", int(rowsOut), " written"],
       ["", int(run.rejected_total), " set aside"],
@@ -111,10 +112,12 @@ export class Run {
         pair("Rows in", int(node.rows_in)),
         pair("Rows out", int(node.rows_out)),
         pair("Filtered", int(node.filtered)),
+        node.held > 0 ? pair("Held", int(node.held)) : null,
         pair("Set aside", int(node.rejected)),
         pair("Batches", int(node.batches)),
-        pair("Time", duration(node.duration_seconds)),
+        pair("Time", duration(node.duration_ns / 1e9)),
         node.actor_path ? pair("Actor", h("button", { type: "button", class: "link", onclick: () => this.#callbacks.onActor(node.actor_path) }, node.actor_path)) : null,
+        node.artifact ? pair("Output", [node.artifact.path, node.artifact.table].filter(Boolean).join(", table "), "pair long") : null,
         node.error ? pair("Error", node.error, "pair long") : null),
       ...(node.rejected > 0 ? [this.#rejectTable(node, rejects)] : []));
   }

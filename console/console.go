@@ -1,0 +1,212 @@
+// Package console is what a person and a script see of a node: an HTTP API and
+// a page over it. The page shows the supervision tree, the runs of workflows
+// and their results, live; everything on it comes from the API.
+//
+// # API
+//
+//	GET  /api/node                    name, version, health, totals, actions
+//	GET  /api/tree                    the supervision tree; ?path= ?limit= ?offset=
+//	GET  /api/runs                    the runs, newest first
+//	POST /api/runs                    start the node's workflow again
+//	GET  /api/runs/{id}               one run with its graph laid out
+//	GET  /api/runs/{id}/result        the table that it wrote; ?limit= ?offset=
+//	GET  /api/events                  what failed, restarted or was lost; ?after=
+//	POST /api/actors/{path}:{verb}    an action that the node offers
+//	GET  /api/log-level, PUT          the level from which the node logs
+//	GET  /api/stream                  all of this as server-sent events
+//
+// Errors are problem+json (RFC 9457), see [Problem].
+//
+// # Security
+//
+// The console has no accounts: it is meant for the loopback interface. It
+// answers only to host names it knows, which stops a web page that rebinds its
+// own name to 127.0.0.1, and it refuses requests that other sites forge. The
+// page runs under a policy that allows nothing but its own files.
+package console
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/console/ui"
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// Limits and defaults of the API.
+const (
+	ChildrenDefault = 50    // children shown per parent
+	ChildrenMax     = 1_000 // most that a request may ask for
+	ActorsMax       = 2_000 // most in one answer or snapshot
+	RowsDefault     = 100   // rows of a result per page
+	RowsMax         = 1_000 // most that a request may ask for
+	RunsShown       = 20    // runs in the list
+)
+
+// Options say what a console shows. Only System is required.
+type Options struct {
+	// Actions are what a person may do to actors. Default none.
+	Actions []Action
+
+	// Command is the command line that shows one actor, for the page to quote:
+	// {path} stands for the actor's path and {origin} for the node's address.
+	// Default a curl command for /api/tree.
+	Command string
+
+	// Events is the list that the node's hooks fill. Default an empty one.
+	Events *Events
+
+	// Health tells how the node is. It is called up to 20 times a second, by
+	// one goroutine at a time, and must not block. Default always "ok".
+	Health func() Health
+
+	// Hosts are the host names, besides localhost and loopback addresses, that
+	// the console answers to. Names without a port, in any case. Default none.
+	Hosts []string
+
+	// LogLevel is the level from which the node logs, read and changed by the
+	// API. Default nil: the node's level is not known.
+	LogLevel *slog.LevelVar
+
+	// Runs are the node's workflow runs. Default nil: none, and none can be started.
+	Runs Runs
+
+	// Started is when the node started. Default the call of New.
+	Started time.Time
+
+	// StreamInterval is the shortest time between two snapshots for one client.
+	// Default 250 ms, at least 50 ms.
+	StreamInterval time.Duration
+
+	// StreamsMax bounds the clients of the stream. Default 64.
+	StreamsMax int
+
+	// System is the actor system to show. Required.
+	System *actor.System
+
+	// Version is the program's version. Default "unknown".
+	Version string
+}
+
+// Health is how a node is.
+type Health struct {
+	Status HealthStatus `json:"status"`
+	Detail string       `json:"detail,omitempty"` // what is wrong; empty if nothing is
+}
+
+// HealthStatus is the node's health in one word.
+type HealthStatus string
+
+// The states of health.
+const (
+	HealthOK       HealthStatus = "ok"
+	HealthDegraded HealthStatus = "degraded"
+	HealthFailing  HealthStatus = "failing"
+)
+
+// Action is something that a person may do to an actor, shown as a button and
+// offered as POST /api/actors/{path}:{verb}.
+type Action struct {
+	// Path is the actor's path, such as "/demo/child".
+	Path string `json:"path"`
+	// Verb names the action in the API: "crash".
+	Verb string `json:"verb"`
+	// Label stands on the button: "Crash the demo child".
+	Label string `json:"label"`
+	// Title says more than the label. Optional.
+	Title string `json:"title,omitempty"`
+	// Do does it. The context is the request's. It must be safe for
+	// concurrent use.
+	Do func(ctx context.Context) error `json:"-"`
+}
+
+// Console is the handler of the API and the page. It is safe for concurrent
+// use and owns no goroutine.
+type Console struct {
+	opts    Options
+	handler http.Handler
+	boot    string // tells the events of this process from those of an earlier one
+
+	mu      sync.Mutex // guards meter and latest
+	meter   meter
+	latest  *snapshot
+	streams atomic.Int64
+
+	closed    chan struct{}
+	closeOnce sync.Once
+}
+
+// New makes a console. It panics if System is missing or an action is
+// incomplete or doubled: both are mistakes in the program.
+func New(opts Options) *Console {
+	opts = opts.withDefaults()
+	c := &Console{opts: opts, boot: rand.Text()[:8], closed: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.Handle("/api/node", methods{http.MethodGet: c.getNode})
+	mux.Handle("/api/tree", methods{http.MethodGet: c.getTree})
+	mux.Handle("/api/runs", methods{http.MethodGet: c.getRuns, http.MethodPost: c.startRun})
+	mux.Handle("/api/runs/{id}", methods{http.MethodGet: c.getRun})
+	mux.Handle("/api/runs/{id}/result", methods{http.MethodGet: c.getResult})
+	mux.Handle("/api/events", methods{http.MethodGet: c.getEvents})
+	mux.Handle("/api/actors/{action...}", methods{http.MethodPost: c.act})
+	mux.Handle("/api/log-level", methods{http.MethodGet: c.getLogLevel, http.MethodPut: c.setLogLevel})
+	mux.Handle("/api/stream", methods{http.MethodGet: c.stream})
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, fault.New(fault.NotFound, "console", "there is no %s", r.URL.Path).WithTarget(r.URL.Path))
+	})
+	mux.Handle("/", ui.Handler())
+	c.handler = guard(opts.Hosts, mux)
+	return c
+}
+
+func (o Options) withDefaults() Options {
+	if o.System == nil {
+		panic("console: Options.System is missing")
+	}
+	seen := map[string]bool{}
+	for _, a := range o.Actions {
+		id := a.Path + ":" + a.Verb
+		if a.Path == "" || a.Verb == "" || a.Label == "" || a.Do == nil || seen[id] {
+			panic("console: action " + id + " is incomplete or doubled")
+		}
+		seen[id] = true
+	}
+	if o.Command == "" {
+		o.Command = "curl -fsS '{origin}/api/tree?path={path}'"
+	}
+	if o.Events == nil {
+		o.Events = NewEvents(0)
+	}
+	if o.Health == nil {
+		o.Health = func() Health { return Health{Status: HealthOK} }
+	}
+	if o.Started.IsZero() {
+		o.Started = time.Now()
+	}
+	if o.StreamInterval == 0 {
+		o.StreamInterval = 250 * time.Millisecond
+	}
+	o.StreamInterval = max(o.StreamInterval, freshFor)
+	if o.StreamsMax == 0 {
+		o.StreamsMax = 64
+	}
+	if o.Version == "" {
+		o.Version = "unknown"
+	}
+	return o
+}
+
+// ServeHTTP answers everything below "/".
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
+
+// Close ends all streams and refuses new ones; everything else goes on. A
+// server's Shutdown waits for streams, so give it this:
+//
+//	server.RegisterOnShutdown(console.Close)
+func (c *Console) Close() { c.closeOnce.Do(func() { close(c.closed) }) }

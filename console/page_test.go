@@ -1,0 +1,167 @@
+package console_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// TestPage looks at the page in a real browser: figures change live, the graph
+// has the rows, buttons work, nothing is blocked or fails.
+func TestPage(t *testing.T) {
+	b := newBrowser(t)
+	f := newFixture(t, nil)
+	server := httptest.NewServer(f.console)
+	t.Cleanup(server.Close)
+	server.Config.RegisterOnShutdown(f.console.Close)
+	t.Cleanup(f.console.Close)
+
+	if _, err := f.runs.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.run(t, "open", view(1440, 900, "light"), chromedp.Navigate(server.URL))
+	b.until(t, `document.querySelector("#connection").dataset.state === "live"`)
+	b.until(t, `document.querySelectorAll("#graph .node").length === 7`)
+
+	t.Run("tree", func(t *testing.T) { pageTree(t, b, f) })
+	t.Run("run", func(t *testing.T) { pageRun(t, b, f) })
+	t.Run("actions", func(t *testing.T) { pageActions(t, b, f) })
+	t.Run("looks", func(t *testing.T) { pageLooks(t, b) })
+	t.Run("reconnects", func(t *testing.T) { pageReconnects(t, b, f, server) })
+
+	for _, m := range b.said() {
+		if !strings.Contains(m, "ERR_") { // the connections that the last part cut
+			t.Errorf("the browser's console is not clean: %s", m)
+		}
+	}
+}
+
+func row(path string) string {
+	return fmt.Sprintf(`document.querySelector('tr.actor[data-key="%s"]')`, path)
+}
+
+func pageTree(t *testing.T, b *browser, f *fixture) {
+	tell(t, f.child, 50)
+	b.until(t, row("/demo/child")+`.querySelector(".c-processed").textContent === "50"`)
+	b.until(t, row("/demo/child")+`.querySelector(".c-rate").textContent !== "0"`)
+
+	hold := make(chan struct{})
+	for range 1500 {
+		if err := f.child.Tell(t.Context(), command{hold: hold}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.until(t, `parseInt(`+row("/demo/child")+`.querySelector(".gauge .value").textContent.replace(",", "")) > 1000`)
+	b.shoot(t, "busy")
+	close(hold)
+	b.until(t, row("/demo/child")+`.querySelector(".gauge .value").textContent === "0"`)
+
+	// The pool of 120 is closed at first; opened, it shows 50 and offers more.
+	b.run(t, "open pool", chromedp.Click(chromedp.CSS(`tr.actor[data-key="/pool"] .twist`)))
+	b.until(t, `document.querySelectorAll('tr.actor[data-key^="/pool/"]').length === 50`)
+	b.until(t, `document.querySelector("tr.more").textContent.includes("70 more actors")`)
+	b.run(t, "more", chromedp.Click(chromedp.CSS(`tr.more button`)))
+	b.until(t, `document.querySelectorAll('tr.actor[data-key^="/pool/"]').length === 120`)
+	b.run(t, "close pool", chromedp.Click(chromedp.CSS(`tr.actor[data-key="/pool"] .twist`)))
+	b.until(t, `document.querySelectorAll('tr.actor[data-key^="/pool/"]').length === 0`)
+
+	// By keyboard: from the first row to its child, its details, and back.
+	b.run(t, "keyboard", chromedp.Focus(chromedp.CSS(`tr.actor[tabindex="0"]`)), chromedp.KeyEvent(kb.ArrowDown))
+	b.run(t, "details", chromedp.Click(chromedp.CSS(`tr.actor[data-key="/demo/child"] .text`)))
+	b.until(t, `document.querySelector("tr.actor-details .command code").textContent.includes("path=/demo/child")`)
+	b.shoot(t, "details")
+	b.run(t, "escape", chromedp.Focus(chromedp.CSS(`tr.actor[data-key="/demo/child"]`)), chromedp.KeyEvent(kb.Escape))
+	b.until(t, `!document.querySelector("tr.actor-details")`)
+}
+
+func pageRun(t *testing.T, b *browser, f *fixture) {
+	b.until(t, `document.querySelector("#run-state").textContent === "running"`)
+	b.until(t, `document.querySelector('[data-node="plausible"] .rows').textContent === "732 → 730"`)
+	b.shoot(t, "running")
+	f.runs.finish()
+	b.until(t, `document.querySelector("#run-state").textContent === "completed"`)
+	b.until(t, `document.querySelector('[data-node="plausible"] .rows').textContent === "1,464 → 1,460"`)
+	b.until(t, `[...document.querySelectorAll(".edge-label")].map(e => e.textContent).join() === "1,461,3,1,460,1,460,48,48"`)
+	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
+	b.until(t, `document.querySelectorAll("#chart [data-panel]").length === 2`)
+
+	b.run(t, "select node", chromedp.Click(chromedp.CSS(`[data-node="late"]`)))
+	b.until(t, `document.querySelectorAll("table.rejects tbody tr").length === 4`)
+	b.until(t, `document.querySelector("table.rejects").textContent.includes('"strong <b>" is not a number')`)
+	b.shoot(t, "rejects")
+	b.run(t, "close node", chromedp.Click(chromedp.CSS(`.node-details button[aria-label="Close"]`)))
+	b.until(t, `document.querySelector("#node-details").hidden`)
+
+	b.run(t, "read chart", chromedp.Focus(chromedp.CSS(`#chart svg`)), chromedp.KeyEvent(kb.ArrowLeft))
+	before := eval[string](t, b, `document.querySelector(".readout").textContent`)
+	b.run(t, "chip", chromedp.Click(chromedp.CSS(`#chart-controls .chip:nth-of-type(3)`)))
+	b.until(t, `document.querySelectorAll("#chart [data-panel]").length === 3`)
+	b.run(t, "chip", chromedp.Click(chromedp.CSS(`#chart-controls .chip:nth-of-type(3)`)))
+	t.Logf("readout: %s", before)
+
+	b.run(t, "run again", chromedp.Click(chromedp.CSS(`#run-again`)))
+	b.until(t, `document.querySelector("#run-picker").value === "run-2" && document.querySelector("#run-state").textContent === "running"`)
+	f.runs.fail("sink.csv file: /data/monthly.csv: no space left on device")
+	b.until(t, `document.querySelector("#run-facts").textContent.includes("no space left on device")`)
+	b.shoot(t, "failed-run")
+	b.run(t, "pick the first run", chromedp.SetValue(chromedp.CSS(`#run-picker`), "run-1"),
+		chromedp.Evaluate[chromedp.Void](`document.querySelector("#run-picker").dispatchEvent(new Event("change"))`))
+	b.until(t, `document.querySelector("#run-state").textContent === "completed"`)
+	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
+}
+
+func pageActions(t *testing.T, b *browser, f *fixture) {
+	b.run(t, "crash", chromedp.Click(chromedp.CSS(`#actions button`)))
+	b.until(t, row("/demo/child")+`.querySelector(".c-restarts").textContent === "1"`)
+	b.until(t, row("/demo/child")+`.classList.contains("restarted")`)
+	b.until(t, row("/demo/child")+`.querySelector(".c-error").textContent.includes("crashed on purpose")`)
+	b.until(t, `document.querySelectorAll("#event-list .event").length === 3`)
+	b.run(t, "hide restarts", chromedp.Click(chromedp.CSS(`#event-filters .chip[aria-label="Restarts"]`)))
+	b.until(t, `document.querySelectorAll("#event-list .event").length === 2`)
+	b.run(t, "show restarts", chromedp.Click(chromedp.CSS(`#event-filters .chip[aria-label="Restarts"]`)))
+	b.run(t, "log level", chromedp.SetValue(chromedp.CSS(`#log-level`), "DEBUG"),
+		chromedp.Evaluate[chromedp.Void](`document.querySelector("#log-level").dispatchEvent(new Event("change"))`))
+	b.until(t, `document.querySelector("#toast").textContent.includes("DEBUG")`)
+	if got := f.level.Level().String(); got != "DEBUG" {
+		t.Errorf("log level is %s", got)
+	}
+	b.until(t, `document.querySelector("#toast").hidden`)
+}
+
+// pageLooks checks both themes on a phone, a tablet and two desktops: nothing
+// overflows the page, and all text has the contrast of WCAG AA.
+func pageLooks(t *testing.T, b *browser) {
+	for _, theme := range []string{"light", "dark"} {
+		for _, size := range [][2]int64{{390, 844}, {768, 1024}, {1440, 900}, {1920, 1080}} {
+			name := fmt.Sprintf("%s-%d", theme, size[0])
+			b.run(t, name, view(size[0], size[1], theme))
+			b.until(t, fmt.Sprintf(`innerWidth === %d && document.querySelector("#chart svg").getBoundingClientRect().right <= innerWidth`, size[0]))
+			b.shoot(t, name)
+			if over := eval[int](t, b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+				wide := eval[string](t, b, `[...document.querySelectorAll("main *, header *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".graph, .table-scroll")).map(e => e.tagName + "." + e.className).slice(0, 5).join(" ")`)
+				t.Errorf("%s: the page is %d px wider than the window: %s", name, over, wide)
+			}
+			for _, low := range b.contrast(t) {
+				t.Errorf("%s: contrast too low: %s", name, low)
+			}
+		}
+	}
+}
+
+// pageReconnects takes the node away under the page and gives it back.
+func pageReconnects(t *testing.T, b *browser, f *fixture, server *httptest.Server) {
+	b.run(t, "theme", chromedp.Click(chromedp.CSS(`#theme`)))
+	if got := eval[string](t, b, `document.documentElement.dataset.theme`); got != "light" {
+		t.Errorf("the first theme after automatic is %q", got)
+	}
+	server.CloseClientConnections()
+	b.until(t, `document.querySelector("#connection").dataset.state === "reconnecting"`)
+	b.until(t, `document.querySelector("#connection").dataset.state === "live"`)
+	before := eval[string](t, b, row("/demo/child")+`.querySelector(".c-processed").textContent`)
+	tell(t, f.child, 3)
+	b.until(t, fmt.Sprintf(`%s.querySelector(".c-processed").textContent !== %q`, row("/demo/child"), before))
+}

@@ -1,0 +1,130 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// Problem is the body of every answer that is not a success: application/problem+json
+// of RFC 9457, with the fault code and a hint as members of its own.
+type Problem struct {
+	Title  string `json:"title"`            // the HTTP status in words
+	Status int    `json:"status"`           // the HTTP status
+	Detail string `json:"detail"`           // what was wrong, for a person
+	Code   string `json:"code"`             // fault.Code, such as "NOT_FOUND"
+	Hint   string `json:"hint,omitempty"`   // what to do about it
+	Target string `json:"target,omitempty"` // what the request was about
+}
+
+// statusOf maps a code to the HTTP status that says the same.
+func statusOf(code fault.Code) int {
+	switch code {
+	case fault.InvalidArgument, fault.OutOfRange, fault.Poison:
+		return http.StatusBadRequest
+	case fault.Unauthenticated:
+		return http.StatusUnauthorized
+	case fault.PermissionDenied:
+		return http.StatusForbidden
+	case fault.NotFound:
+		return http.StatusNotFound
+	case fault.AlreadyExists, fault.FailedPrecondition, fault.Aborted:
+		return http.StatusConflict
+	case fault.ResourceExhausted:
+		return http.StatusTooManyRequests
+	case fault.Unimplemented:
+		return http.StatusNotImplemented
+	case fault.Unavailable:
+		return http.StatusServiceUnavailable
+	case fault.DeadlineExceeded:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+// fail answers with the problem that err describes.
+func fail(w http.ResponseWriter, err error) {
+	code := fault.CodeOf(err)
+	p := Problem{Status: statusOf(code), Detail: err.Error(), Code: code.String()}
+	if fe, ok := errors.AsType[*fault.Error](err); ok {
+		p.Target, p.Hint = fe.Target, fe.Hint
+		if fe.Message != "" && fe.Cause == nil {
+			p.Detail = fe.Message
+		}
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("the request body is larger than %d bytes", tooLarge.Limit)
+	}
+	problem(w, p)
+}
+
+// invalid is an INVALID_ARGUMENT about one parameter of a request.
+func invalid(target, format string, args ...any) error {
+	return fault.New(fault.InvalidArgument, "console", format, args...).WithTarget(target)
+}
+
+func problem(w http.ResponseWriter, p Problem) {
+	p.Title = http.StatusText(p.Status)
+	body, err := json.Marshal(p)
+	if err != nil {
+		http.Error(w, p.Title, p.Status)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body) // the client may have gone; there is nobody left to tell
+}
+
+// reply answers with v as JSON.
+func reply[T any](w http.ResponseWriter, status int, v T) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		fail(w, fault.Wrap(fault.Internal, "console", err))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone; there is nobody left to tell
+}
+
+// methods maps an HTTP method to its handler. A method that is missing gets
+// 405 with the list of those that are there; HEAD is served by GET.
+type methods map[string]http.HandlerFunc
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if handler, ok := m[method]; ok {
+		handler(w, r)
+		return
+	}
+	allow := ""
+	for _, name := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
+		if _, ok := m[name]; ok {
+			if allow != "" {
+				allow += ", "
+			}
+			allow += name
+		}
+	}
+	w.Header().Set("Allow", allow)
+	problem(w, Problem{
+		Status: http.StatusMethodNotAllowed,
+		Detail: fmt.Sprintf("%s does not take %s", r.URL.Path, r.Method),
+		Code:   fault.InvalidArgument.String(),
+		Hint:   "use " + allow,
+		Target: r.URL.Path,
+	})
+}
