@@ -31,11 +31,7 @@ func (b *blame) subtree(a *actor.Info, root bool) (memory, cpu float64) {
 		m, c := b.subtree(&a.Children[i], false)
 		memory, cpu = memory+m, cpu+c
 	}
-	j := judgement{at: b.s.At, samples: b.d.limits.Samples, isolate: !root, released: a.State == actor.StateRunning}
-
-	limit := float64(b.d.limits.MemoryBytes)
-	j.calm = limit / 2
-	if b.d.judge(conditionKey{rule: RuleMemory, id: a.ID}, b.alert(RuleMemory, a, memory, limit), j, b.v) {
+	if b.judge(RuleMemory, a, root, memory, float64(b.d.limits.MemoryBytes)) {
 		memory = 0
 	}
 	if !b.rated {
@@ -43,45 +39,57 @@ func (b *blame) subtree(a *actor.Info, root bool) (memory, cpu float64) {
 	}
 	// An actor alone can use one processor, a subtree can use them all. Whichever
 	// is closer to its limit counts.
-	limit = b.d.limits.CPU
 	own := b.shares[a.ID]
 	cpu += own
-	value := own
+	value, limit := own, b.d.limits.CPU
 	if cpu/b.cores > own && limit > 0 {
 		value, limit = cpu, limit*b.cores
 	}
-	j.calm = limit / 2
-	if b.d.judge(conditionKey{rule: RuleCPU, id: a.ID}, b.alert(RuleCPU, a, value, limit), j, b.v) {
+	if b.judge(RuleCPU, a, root, value, limit) {
 		cpu = 0
 	}
 	return memory, cpu
 }
 
-func (b *blame) alert(rule Rule, a *actor.Info, value, limit float64) Alert {
-	return Alert{Rule: rule, Type: b.d.labels.of(a.Type), Path: a.Path, Value: value, Limit: limit}
+// judge reports whether the actor is held responsible for the figure.
+func (b *blame) judge(rule Rule, a *actor.Info, root bool, value, limit float64) bool {
+	key := conditionKey{rule: rule, id: a.ID}
+	if value <= limit || limit < 0 { // as nearly always
+		if _, going := b.d.conditions[key]; !going {
+			return false
+		}
+	}
+	alert := Alert{Rule: rule, Type: b.d.labels.of(a.Type), Path: a.Path, Value: value, Limit: limit}
+	return b.d.judge(key, alert, judgement{
+		at: b.s.At, samples: b.d.limits.Samples, calm: limit / 2,
+		isolate: !root, released: a.State == actor.StateRunning,
+	}, b.v)
 }
 
 // cpuShares estimates which share of one processor each actor used since the
 // last sample. It reports false if there was none.
 func (d *Detector) cpuShares(s *Sample) (map[uint64]float64, bool) {
 	first, elapsed := d.lastAt.IsZero(), s.At.Sub(d.lastAt)
-	now := make(map[uint64]usage, len(d.usage))
+	now := d.spare
+	clear(now)
 	shares := map[uint64]float64{}
 	total := 0.0
 	var walk func(a *actor.Info)
 	walk = func(a *actor.Info) {
-		u := usage{busy: a.Busy, processed: a.Processed, time: a.BusyTime}
-		now[a.ID] = u
-		if spent := u.since(d.usage[a.ID], elapsed); spent > 0 && !first {
-			shares[a.ID] = float64(spent) / float64(elapsed)
-			total += shares[a.ID]
+		if a.Busy || a.BusyTime > 0 { // most actors of a large tree have not been used
+			u := usage{busy: a.Busy, processed: a.Processed, time: a.BusyTime}
+			now[a.ID] = u
+			if spent := u.since(d.usage[a.ID], elapsed); spent > 0 && !first {
+				shares[a.ID] = float64(spent) / float64(elapsed)
+				total += shares[a.ID]
+			}
 		}
 		for i := range a.Children {
 			walk(&a.Children[i])
 		}
 	}
 	walk(&s.Tree)
-	d.usage = now
+	d.usage, d.spare = now, d.usage
 	if first {
 		return nil, false
 	}

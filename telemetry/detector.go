@@ -46,6 +46,7 @@ type Detector struct {
 	history []mark // the newest last
 
 	usage      map[uint64]usage // by actor, as of the last sample
+	spare      map[uint64]usage // to be filled at the next
 	lastAt     time.Time
 	lastCPU    time.Duration
 	conditions map[conditionKey]*condition
@@ -93,6 +94,7 @@ func NewDetector(limits Limits) *Detector {
 		limits:     limits.withDefaults(),
 		bounds:     actor.TimingBounds(),
 		usage:      map[uint64]usage{},
+		spare:      map[uint64]usage{},
 		conditions: map[conditionKey]*condition{},
 	}
 }

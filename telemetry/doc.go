@@ -12,6 +12,7 @@
 //	watchdog := telemetry.NewWatchdog(sys, telemetry.WatchdogOptions{Logger: log})
 //	health.SetWatchdog(watchdog)
 //
+//	err = metrics.WatchRuns(sys)
 //	mux.Handle("/metrics", metrics.Handler(log))
 //	mux.Handle("/", health.Handler()) // /health, /ready, /healthz
 //

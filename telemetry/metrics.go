@@ -17,14 +17,15 @@ import (
 // somebody asks for them; between two scrapes nothing is done and nothing is
 // paid. It has a registry of its own and is safe for concurrent use.
 type Metrics struct {
+	sys      *actor.System
 	registry *prometheus.Registry
-	runs     *Runs
+	runs     *runs
 }
 
 // NewMetrics returns the metrics of a system, of the Go runtime and of the
-// process.
+// process. For those of workflow runs, call [Metrics.WatchRuns].
 func NewMetrics(sys *actor.System) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry()}
+	m := &Metrics{sys: sys, registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(
 		newActors(sys),
 		collectors.NewGoCollector(),
@@ -33,9 +34,6 @@ func NewMetrics(sys *actor.System) *Metrics {
 	m.runs = newRuns(m.registry)
 	return m
 }
-
-// Runs returns the counters of workflow runs, for whoever starts them.
-func (m *Metrics) Runs() *Runs { return m.runs }
 
 // Handler returns the handler of /metrics. It serves at most four scrapes at a
 // time and gives up on one after ten seconds; a failure is logged and answered

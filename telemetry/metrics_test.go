@@ -17,6 +17,7 @@ import (
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/telemetry"
+	"github.com/troupe-dev/troupe/workflow"
 )
 
 // scrape returns the text of /metrics and what it says.
@@ -117,12 +118,17 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 
-	// What an actor has done is not forgotten when it ends.
 	close(release)
 	if err := worker.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, families = scrape(t, m)
+	metricsAfterTheEnd(t, m)
+}
+
+// metricsAfterTheEnd checks that what an actor has done is not forgotten.
+func metricsAfterTheEnd(t *testing.T, m *telemetry.Metrics) {
+	t.Helper()
+	_, families := scrape(t, m)
 	if got := value(families, "actor_messages_total", "worker"); got != 7 {
 		t.Errorf("actor_messages_total{worker} = %v after its end, want 7", got)
 	}
@@ -226,14 +232,28 @@ func TestMetricsAreMonotonic(t *testing.T) {
 func TestMetricsOfRuns(t *testing.T) {
 	t.Parallel()
 	sys := actor.NewSystem(quiet())
-	defer stop(t, sys)
 	m := telemetry.NewMetrics(sys)
-	for range 5 {
-		m.Runs().Started()
+	if err := m.WatchRuns(sys); err != nil {
+		t.Fatal(err)
 	}
-	m.Runs().Ended(telemetry.RunCompleted, 90*time.Millisecond)
-	m.Runs().Ended(telemetry.RunCancelled, time.Second)
-	m.Runs().Ended("melted", time.Hour)
+	if err := m.WatchRuns(sys); !errors.Is(err, actor.ErrNameTaken) {
+		t.Errorf("a second time: %v", err)
+	}
+	for _, e := range []workflow.Event{
+		{Type: workflow.WorkflowStarted, RunID: "1"},
+		{Type: workflow.NodeStarted, RunID: "1", Node: "a"},
+		{Type: workflow.WorkflowStarted, RunID: "2"},
+		{Type: workflow.NodeFailed, RunID: "1", Node: "a", Duration: time.Hour},
+		{Type: workflow.WorkflowFailed, RunID: "1", Duration: 90 * time.Millisecond},
+		{Type: workflow.WorkflowStarted, RunID: "3"},
+		{Type: workflow.WorkflowStarted, RunID: "4"},
+		{Type: workflow.WorkflowCompleted, RunID: "3", Duration: time.Second},
+		{Type: workflow.WorkflowCancelled, RunID: "4", Duration: time.Second},
+		{Type: workflow.WorkflowStarted, RunID: "5"},
+	} {
+		actor.Publish(sys, e)
+	}
+	stop(t, sys) // after the listener has drained its mailbox
 	_, families := scrape(t, m)
 	for label, want := range map[string]float64{"completed": 1, "failed": 1, "cancelled": 1} {
 		if got := value(families, "workflow_execution_total", label); got != want {
