@@ -1,5 +1,10 @@
 package workflow
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Row holds one value for each column of its batch's schema.
 type Row []Value
 
@@ -43,6 +48,37 @@ func (b Batch) Reject(i int, column, reason string) Reject {
 		raw = v.AppendText(raw)
 	}
 	return Reject{File: b.File, Line: b.Line(i), Column: column, Reason: reason, Raw: string(raw)}
+}
+
+// slice is the part of b from row i up to row j.
+func (b Batch) slice(i, j int) Batch {
+	b.Rows = b.Rows[i:j:j]
+	if b.Lines != nil {
+		b.Lines = b.Lines[i:j:j]
+	}
+	return b
+}
+
+// check reports a batch that does not keep its promises.
+func (b Batch) check(schema Schema) error {
+	if !b.Schema.Equal(schema) {
+		return fmt.Errorf("its columns are %s; promised were %s", b.Schema, schema)
+	}
+	if i := slices.IndexFunc(b.Rows, func(r Row) bool { return len(r) != schema.Len() }); i >= 0 {
+		return fmt.Errorf("row %d has %d values for %d columns", i, len(b.Rows[i]), schema.Len())
+	}
+	if b.Lines != nil && len(b.Lines) != len(b.Rows) {
+		return fmt.Errorf("it has %d lines for %d rows", len(b.Lines), len(b.Rows))
+	}
+	return nil
+}
+
+// describe says where the rows come from.
+func (b Batch) describe() string {
+	if b.File == "" || len(b.Lines) == 0 {
+		return fmt.Sprintf("a batch of %d rows", len(b.Rows))
+	}
+	return fmt.Sprintf("a batch of %d rows from %s:%d on", len(b.Rows), b.File, b.Lines[0])
 }
 
 // NewRows makes n rows of the given width that share one allocation. Each row

@@ -42,8 +42,9 @@ type Definition struct {
 	// those that feed it have to wait.
 	QueueBatches int `json:"queue_batches"`
 
+	order []string        // ids of the nodes, each after those that feed it
 	plans map[string]plan // by node id
-	files files
+	files fileSet
 }
 
 // Input is a value that a definition leaves to who runs it. Texts in with

@@ -17,7 +17,7 @@ type Env struct {
 	// Log carries the run's and the node's ids.
 	Log *slog.Logger
 
-	files     files
+	files     fileSet
 	outputDir string
 }
 
@@ -34,14 +34,14 @@ func (e *Env) OutputPath(path string) string {
 	return filepath.Join(e.outputDir, path)
 }
 
-// files opens the files that a definition names: those beside it in fsys, or
+// fileSet opens the files that a definition names: those beside it in fsys, or
 // those of the operating system, from dir on.
-type files struct {
+type fileSet struct {
 	fsys fs.FS
 	dir  string
 }
 
-func (f files) open(name string) (fs.File, error) {
+func (f fileSet) open(name string) (fs.File, error) {
 	if f.fsys != nil {
 		return f.fsys.Open(path.Join(f.dir, name))
 	}

@@ -217,6 +217,7 @@ func (l *loader) plan(order []*graphNode) {
 	l.definition.plans = make(map[string]plan, len(order))
 	compiler := newCompiler(l.definition.Inputs)
 	for _, n := range order {
+		l.definition.order = append(l.definition.order, n.ID)
 		if n.kind == nil {
 			continue
 		}

@@ -90,8 +90,8 @@ type NodeInfo struct {
 	// Held counts the rows that went into the node's own state, such as the
 	// groups of an aggregate.
 	Held int64 `json:"held"`
-	// Made counts the rows among RowsOut that came out of the node's own
-	// state. So RowsIn = RowsOut − Made + Rejected + Filtered + Held.
+	// Made counts the rows that came out of the node's own state in the end.
+	// So RowsIn + Made = RowsOut + Rejected + Filtered + Held.
 	Made int64 `json:"made"`
 	// Batches counts the batches that came in; of a source, those it read.
 	Batches int64 `json:"batches"`

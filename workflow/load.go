@@ -35,7 +35,7 @@ func LoadFile(file string, options LoadOptions) (*Definition, error) {
 		return nil, unreadable(file, err)
 	}
 	defer f.Close()
-	return load(f, file, files{dir: filepath.Dir(file)}, options)
+	return load(f, file, fileSet{dir: filepath.Dir(file)}, options)
 }
 
 // LoadFS is [LoadFile] for a definition in a file system such as one that is
@@ -46,10 +46,10 @@ func LoadFS(fsys fs.FS, file string, options LoadOptions) (*Definition, error) {
 		return nil, unreadable(file, err)
 	}
 	defer f.Close()
-	return load(f, file, files{fsys: fsys, dir: path.Dir(file)}, options)
+	return load(f, file, fileSet{fsys: fsys, dir: path.Dir(file)}, options)
 }
 
-func load(r io.Reader, name string, files files, options LoadOptions) (*Definition, error) {
+func load(r io.Reader, name string, files fileSet, options LoadOptions) (*Definition, error) {
 	text, err := io.ReadAll(io.LimitReader(r, FileBytesMax+1))
 	if err != nil {
 		return nil, unreadable(name, err)

@@ -45,7 +45,7 @@ type Transform interface {
 //	len(in.Rows) = len(Batch.Rows) + rows in Side + len(Rejects) + Filtered + Held
 //
 // A violation is an INTERNAL error that fails the run. Flush may return any
-// number of rows and rejects; it leaves Filtered and Held zero.
+// number of rows and rejects; Filtered and Held mean nothing there.
 type Output struct {
 	// Batch leaves by the handle "out". Its Schema is the one that the node
 	// type promised when the definition was checked. It may be empty.
@@ -96,6 +96,12 @@ type Artifact struct {
 	Path string `json:"path,omitempty"`
 	// Table is the table in Path, where it has tables.
 	Table string `json:"table,omitempty"`
+}
+
+// overlaps reports whether two sinks that write both would be in each other's
+// way.
+func (a Artifact) overlaps(b Artifact) bool {
+	return a.Path == b.Path && (a.Type != b.Type || a.Table == b.Table)
 }
 
 // Producer is an optional ability of a [Sink]: it names what the sink writes.

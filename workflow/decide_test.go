@@ -1,0 +1,113 @@
+package workflow
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// TestDecisions plays inputs to the machine and reads what it decides.
+func TestDecisions(t *testing.T) {
+	t.Parallel()
+	d := &Definition{Nodes: []Node{{ID: "in", Role: RoleSource}, {ID: "f", Role: RoleTransform}, {ID: "a", Role: RoleSink}, {ID: "b", Role: RoleSink}}}
+	open := "start, opened in, opened f, opened a, opened b"
+	run := open + ", ended in, ended f, ended a, ended b"
+	commit := run + ", verified, prepared b, prepared a"
+	for _, tc := range []struct {
+		name, inputs, want string
+	}{
+		{"opening", "start", "record WorkflowStarted, open in, open f, open a, open b"},
+		{"nothing is read before all is open", "start, opened in, opened f, opened b", "record in NodeStarted, record f NodeStarted, record b NodeStarted"},
+		{"reading", open, "record b NodeStarted, read in"},
+		{"a node ends", open + ", ended in", "record in NodeCompleted"},
+		{"an end reported twice", open + ", ended in, ended in, ended f, ended a", ""},
+		{"all rows are handled", run, "verify"},
+		{"rows are lost", run + ", failed  lost", "stop failed  lost"},
+		{"prepare", run + ", verified", "prepare a, prepare b"},
+		{"all or none is committed", run + ", verified, prepared a", ""},
+		{"rejects go first", commit, "file rejects"},
+		{"one sink after the other", commit + ", filed", "commit a"},
+		{"the next sink", commit + ", filed, committed a", "record a NodeCompleted, commit b"},
+		{"completed", commit + ", filed, committed a, committed b", "record b NodeCompleted, stop completed  "},
+		{"a commit fails", commit + ", filed, failed a broken", "record a NodeFailed, stop failed a broken"},
+		{"the second commit fails", commit + ", filed, committed a, failed b broken", "record b NodeFailed, stop failed b committed before it failed: a: broken"},
+		{"cancel while opening", "start, cancel", "stop cancelled  no more"},
+		{"cancel while running", open + ", cancel", "stop cancelled  no more"},
+		{"cancel before the commit", run + ", verified, cancel", "stop cancelled  no more"},
+		{"cancel is too late", commit + ", cancel", ""},
+		{"fail while opening", "start, opened in, failed a full", "record a NodeFailed, stop failed a full"},
+		{"the first failure counts", open + ", failed f first, failed a second, cancel, ended in", ""},
+	} {
+		m := newMachine(d)
+		var commands []command
+		for text := range strings.SplitSeq(tc.inputs, ", ") {
+			commands = m.step(parseInput(text))
+		}
+		if tc.name == "nothing is read before all is open" { // show all of it
+			m, commands = newMachine(d), nil
+			for text := range strings.SplitSeq(tc.inputs, ", ") {
+				if text != "start" {
+					commands = append(commands, m.step(parseInput(text))...)
+				} else {
+					m.step(parseInput(text))
+				}
+			}
+		}
+		var got []string
+		for _, c := range commands {
+			got = append(got, c.print(m))
+		}
+		if strings.Join(got, ", ") != tc.want {
+			t.Errorf("%s: got %s\nwant %s", tc.name, strings.Join(got, ", "), tc.want)
+		}
+	}
+}
+
+func parseInput(text string) input {
+	what, rest, _ := strings.Cut(text, " ")
+	node, message, _ := strings.Cut(rest, " ")
+	switch what {
+	case "start":
+		return runStarted{}
+	case "opened":
+		return nodeOpened{node}
+	case "ended":
+		return nodeEnded{node}
+	case "verified":
+		return rowsVerified{}
+	case "prepared":
+		return sinkPrepared{node}
+	case "filed":
+		return rejectsFiled{}
+	case "committed":
+		return sinkCommitted{node}
+	case "failed":
+		return nodeFailed{node, errors.New(message)}
+	case "cancel":
+		return cancelRequested{errors.New("no more")}
+	}
+	panic(text)
+}
+
+func (c command) print(m *machine) string {
+	names := map[commandKind]string{
+		doOpen: "open", doRead: "read", doVerify: "verify", doPrepare: "prepare", doFileRejects: "file rejects",
+		doCommit: "commit", doRecord: "record", doStop: "stop",
+	}
+	switch {
+	case c.do == doStop:
+		var err string
+		if e := new(fault.Error); errors.As(m.outcome.err, &e) {
+			err = e.Message + ": " + e.Cause.Error()
+		} else if m.outcome.err != nil {
+			err = m.outcome.err.Error()
+		}
+		return fmt.Sprintf("stop %s %s %s", m.outcome.state, m.outcome.node, err)
+	case c.event != "":
+		return strings.ReplaceAll(fmt.Sprintf("record %s %s", c.node, c.event), "  ", " ")
+	}
+	return strings.TrimSpace(names[c.do] + " " + c.node)
+}

@@ -1,0 +1,361 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// nodeMessage is what a node's actor is told: by the run what to do, by the
+// nodes before it what rows there are.
+type nodeMessage interface{ isNodeMessage() }
+
+type (
+	openNode    struct{}
+	readSource  struct{} // also from the source to itself, for the next batch
+	prepareSink struct{}
+	commitSink  struct{}
+	// rows that come over an edge, and the end of the edge
+	rowsArrived struct {
+		edge  *edgeTrack
+		batch Batch
+	}
+	edgeEnded struct{}
+)
+
+func (openNode) isNodeMessage()    {}
+func (readSource) isNodeMessage()  {}
+func (prepareSink) isNodeMessage() {}
+func (commitSink) isNodeMessage()  {}
+func (rowsArrived) isNodeMessage() {}
+func (edgeEnded) isNodeMessage()   {}
+
+// errGone tells that a node has nobody to pass its rows on to, because the run
+// is ending. It is no failure of the node.
+var errGone = errors.New("workflow: the next node has stopped")
+
+// nodeActor is the actor of a node: it hands batches to the node's source,
+// transform or sink and passes on what comes back. Telling the next node
+// blocks while its mailbox is full, which is the backpressure.
+type nodeActor struct {
+	run   *Run
+	track *nodeTrack
+	boss  actor.Ref[input]
+	plan  plan
+	outs  map[string][]outEdge // by handle
+	left  int                  // edges into the node that have not ended
+
+	source Source
+	change Transform
+	sink   Sink
+
+	opened    bool // Open was called, whatever came of it
+	committed bool
+	// broken: the node is not to work any more. It is set while a handler
+	// runs, so that a panic leaves it set.
+	broken bool
+}
+
+// outEdge is an edge that leaves the node.
+type outEdge struct {
+	track *edgeTrack
+	to    actor.Ref[nodeMessage]
+}
+
+// newNodeActor makes the actor of a node. The nodes that it feeds are among
+// the given ones.
+func newNodeActor(r *Run, t *nodeTrack, boss actor.Ref[input], nodes map[string]actor.Ref[nodeMessage]) *nodeActor {
+	n := &nodeActor{run: r, track: t, boss: boss, plan: r.definition.plans[t.node.ID], outs: map[string][]outEdge{}}
+	for _, e := range r.edges {
+		if e.edge.From == t.node.ID {
+			n.outs[e.edge.Handle] = append(n.outs[e.edge.Handle], outEdge{track: e, to: nodes[e.edge.To]})
+		}
+		if e.edge.To == t.node.ID {
+			n.left++
+		}
+	}
+	return n
+}
+
+// Receive does what the node is told. Once the run is ending, rows are
+// discarded: nothing of them will be committed.
+func (n *nodeActor) Receive(ctx *actor.Context[nodeMessage], m nodeMessage) error {
+	if _, commit := m.(commitSink); n.broken || n.run.ctx.Err() != nil && !commit {
+		return nil
+	}
+	n.broken = true
+	err := n.handle(ctx, m)
+	n.track.touch(time.Now())
+	n.run.changed()
+	switch {
+	case err == nil:
+		n.broken = false
+		return nil
+	case err == errGone, n.run.ctx.Err() != nil && isContextError(err): //nolint:errorlint // it is never wrapped
+		return nil
+	}
+	return err
+}
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func (n *nodeActor) handle(ctx *actor.Context[nodeMessage], m nodeMessage) error {
+	switch m := m.(type) {
+	case openNode:
+		n.track.touch(time.Now())
+		if err := n.open(ctx); err != nil {
+			return n.fault("cannot be opened", err)
+		}
+		n.track.setState(StateRunning, nil)
+		return n.tellBoss(nodeOpened{n.track.node.ID})
+	case readSource:
+		return n.read(ctx)
+	case rowsArrived:
+		m.edge.received.Add(int64(len(m.batch.Rows)))
+		n.track.rowsIn.Add(int64(len(m.batch.Rows)))
+		n.track.batches.Add(1)
+		if n.sink != nil {
+			return n.write(m.batch)
+		}
+		return n.apply(m.batch)
+	case edgeEnded:
+		if n.left--; n.left == 0 {
+			return n.end()
+		}
+	case prepareSink:
+		if p, ok := n.sink.(Preparer); ok {
+			if err := p.Prepare(n.run.ctx); err != nil {
+				return n.fault("cannot finish its output", err)
+			}
+		}
+		return n.tellBoss(sinkPrepared{n.track.node.ID})
+	case commitSink:
+		if err := n.sink.Commit(context.WithoutCancel(n.run.ctx)); err != nil {
+			return n.fault("cannot commit its output", err)
+		}
+		n.committed = true
+		n.track.setState(StateCompleted, nil)
+		return n.tellBoss(sinkCommitted{n.track.node.ID})
+	}
+	return nil
+}
+
+// tellBoss reports to the run. If that takes no more messages, it is ending.
+func (n *nodeActor) tellBoss(in input) error {
+	if err := n.boss.TryTell(in); err != nil {
+		return n.toldNobody(err)
+	}
+	return nil
+}
+
+// fault is an error of the node: which node, what it was doing, why.
+func (n *nodeActor) fault(doing string, err error) error {
+	return &fault.Error{Message: n.track.describe() + " " + doing, Cause: err}
+}
+
+// toldNobody turns the error of telling a node into what it means: that the
+// run is ending, or that something is wrong.
+func (n *nodeActor) toldNobody(err error) error {
+	if n.run.ctx.Err() != nil || errors.Is(err, actor.ErrStopped) {
+		return errGone
+	}
+	return n.fault("cannot pass rows on", err)
+}
+
+// open makes the node's source, transform or sink and opens it.
+func (n *nodeActor) open(ctx *actor.Context[nodeMessage]) (err error) {
+	r, node := n.run, n.track.node
+	env := &Env{
+		RunID: r.id, Node: node.ID, files: r.definition.files, outputDir: r.options.OutputDir,
+		Log: r.options.Log.With("workflow_id", r.definition.Name, "execution_id", r.id, "node", node.ID, "actor", ctx.Address().Path),
+	}
+	switch node.Role {
+	case RoleSource:
+		if n.source, err = n.plan.source(env); err != nil {
+			return err
+		}
+		n.opened = true
+		return n.source.Open(r.ctx)
+	case RoleTransform:
+		n.change, err = n.plan.change(env)
+		return err
+	}
+	if n.sink, err = n.plan.sink(env); err != nil {
+		return err
+	}
+	n.opened = true
+	if err := n.sink.Open(r.ctx, node.Schema); err != nil {
+		return err
+	}
+	if p, ok := n.sink.(Producer); ok {
+		return r.claim(n.track, p.Artifact())
+	}
+	return nil
+}
+
+// read reads one batch and passes it on, and asks itself for the next one.
+func (n *nodeActor) read(ctx *actor.Context[nodeMessage]) error {
+	batch, rejects, err := n.source.Read(n.run.ctx, n.run.definition.BatchRows)
+	ended := errors.Is(err, io.EOF)
+	if err != nil && !ended {
+		return n.fault("cannot read", err)
+	}
+	if len(batch.Rows)+len(rejects) > 0 {
+		n.track.rowsIn.Add(int64(len(batch.Rows) + len(rejects)))
+		n.track.batches.Add(1)
+	}
+	if err := n.run.reject(n.track, rejects); err != nil {
+		return n.fault("set rows aside", err)
+	}
+	if err := n.emit(OutHandle, batch); err != nil {
+		return err
+	}
+	if !ended {
+		if err := ctx.Self().TryTell(readSource{}); err != nil {
+			return n.toldNobody(err)
+		}
+		return nil
+	}
+	if c, ok := n.source.(Counter); ok && c.RowsRead() != n.track.rowsIn.Load() {
+		return n.fault("does not add up", &fault.Error{
+			Code:    fault.Internal,
+			Message: fmt.Sprintf("it met %d rows and gave out or set aside %d", c.RowsRead(), n.track.rowsIn.Load()),
+		})
+	}
+	return n.end()
+}
+
+// apply hands a batch to the transform and passes on what it made of it.
+func (n *nodeActor) apply(batch Batch) error {
+	out, err := n.change.Apply(n.run.ctx, batch)
+	if err != nil {
+		return n.fault("failed on "+batch.describe(), err)
+	}
+	side := 0
+	for _, b := range out.Side {
+		side += len(b.Rows)
+	}
+	if total := len(out.Batch.Rows) + side + len(out.Rejects) + out.Filtered + out.Held; total != len(batch.Rows) {
+		return n.fault("failed on "+batch.describe(), &fault.Error{
+			Code: fault.Internal,
+			Message: fmt.Sprintf("of %d rows it accounts for %d: %d out, %d out by other handles, %d set aside, %d filtered, %d held",
+				len(batch.Rows), total, len(out.Batch.Rows), side, len(out.Rejects), out.Filtered, out.Held),
+		})
+	}
+	n.track.filtered.Add(int64(out.Filtered))
+	n.track.held.Add(int64(out.Held))
+	return n.pass(out)
+}
+
+// pass passes on rows and keeps rejects. Rows for a handle that no edge leaves
+// from are dropped on purpose: the definition says so.
+func (n *nodeActor) pass(out Output) error {
+	if err := n.run.reject(n.track, out.Rejects); err != nil {
+		return n.fault("set rows aside", err)
+	}
+	if err := n.emit(OutHandle, out.Batch); err != nil {
+		return err
+	}
+	for handle, batch := range out.Side {
+		if err := n.emit(handle, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *nodeActor) write(batch Batch) error {
+	if err := n.sink.Write(n.run.ctx, batch); err != nil {
+		return n.fault("cannot write "+batch.describe(), err)
+	}
+	n.track.rowsOut.Add(int64(len(batch.Rows)))
+	return nil
+}
+
+// emit sends a batch over every edge of a handle, in parts of the run's batch
+// size. It waits where a mailbox is full.
+func (n *nodeActor) emit(handle string, batch Batch) error {
+	if len(batch.Rows) == 0 {
+		return nil
+	}
+	if err := batch.check(n.plan.schemas[handle]); err != nil {
+		return n.fault("gave out a batch that is wrong", err)
+	}
+	if len(n.outs[handle]) == 0 {
+		n.track.filtered.Add(int64(len(batch.Rows)))
+		return nil
+	}
+	n.track.rowsOut.Add(int64(len(batch.Rows)))
+	size := n.run.definition.BatchRows
+	for start := 0; start < len(batch.Rows); start += size {
+		part := batch.slice(start, min(start+size, len(batch.Rows)))
+		for _, e := range n.outs[handle] {
+			if err := e.to.Tell(n.run.ctx, rowsArrived{edge: e.track, batch: part}); err != nil {
+				return n.toldNobody(err)
+			}
+			e.track.sent.Add(int64(len(part.Rows)))
+		}
+	}
+	return nil
+}
+
+// end passes on what the node still holds, and then that there is no more.
+func (n *nodeActor) end() error {
+	if n.change != nil {
+		out, err := n.change.Flush(n.run.ctx)
+		if err != nil {
+			return n.fault("failed on the rows it held", err)
+		}
+		made := len(out.Batch.Rows) + len(out.Rejects)
+		for _, b := range out.Side {
+			made += len(b.Rows)
+		}
+		n.track.made.Add(int64(made))
+		if err := n.pass(out); err != nil {
+			return err
+		}
+	}
+	for _, edges := range n.outs {
+		for _, e := range edges {
+			if err := e.to.Tell(n.run.ctx, edgeEnded{}); err != nil {
+				return n.toldNobody(err)
+			}
+		}
+	}
+	if n.sink == nil {
+		n.track.touch(time.Now())
+		n.track.setState(StateCompleted, nil)
+	}
+	return n.tellBoss(nodeEnded{n.track.node.ID})
+}
+
+// Stop cleans up: a source is closed, a sink that is not committed is aborted.
+func (n *nodeActor) Stop(*actor.Context[nodeMessage]) error {
+	if !n.opened {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.run.ctx), nodeStopTimeout)
+	defer cancel()
+	var err error
+	switch {
+	case n.source != nil:
+		if err = n.source.Close(); err != nil {
+			err = n.fault("cannot be closed", err)
+		}
+	case n.sink != nil && !n.committed:
+		if err = n.sink.Abort(ctx); err != nil {
+			err = n.fault("cannot undo its output", err)
+		}
+	}
+	if err != nil {
+		n.track.cleanupFailed(err)
+	}
+	return err
+}

@@ -1,0 +1,208 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/fault"
+)
+
+// runActor is the actor of a run: it feeds what has happened to the machine
+// and does what that decides. Its children are the nodes' actors.
+type runActor struct {
+	run     *Run
+	machine *machine
+	nodes   map[string]actor.Ref[nodeMessage]
+}
+
+func newRunActor(r *Run) *runActor {
+	return &runActor{run: r, machine: newMachine(r.definition), nodes: map[string]actor.Ref[nodeMessage]{}}
+}
+
+// Start spawns the nodes, each after those that it feeds, so that it can be
+// given their references. The youngest child is the first to be stopped, so
+// that the sources end before what they feed, and first of all the guard.
+func (a *runActor) Start(ctx *actor.Context[input]) error {
+	r := a.run
+	for _, id := range slices.Backward(r.definition.order) {
+		t := r.node(id)
+		n := newNodeActor(r, t, ctx.Self(), a.nodes)
+		ref, err := actor.Spawn(ctx, actor.Spec[nodeMessage]{
+			Name:        id,
+			New:         func() actor.Behavior[nodeMessage] { return n },
+			Mailbox:     actor.Mailbox{Capacity: max(r.definition.QueueBatches, mailboxMin)},
+			Restart:     actor.Temporary,
+			StopTimeout: nodeStopTimeout,
+			Type:        t.node.Type,
+		})
+		if err != nil {
+			return err
+		}
+		t.path = ref.Address().Path
+		a.nodes[id] = ref
+	}
+	_, err := actor.Spawn(ctx, actor.Spec[nodeMessage]{
+		New:     func() actor.Behavior[nodeMessage] { return guard{r} },
+		Restart: actor.Temporary,
+		Type:    "workflow.guard",
+	})
+	return err
+}
+
+// mailboxMin is the least room in a node's mailbox: a source asks itself for
+// its next batch while the message of the present one still counts.
+const mailboxMin = 2
+
+// guard is the first of a run's children to end. Its end tells the others,
+// which may be waiting for each other or for the outside, that theirs is near.
+type guard struct{ run *Run }
+
+// Receive is never called: nobody has the guard's reference.
+func (guard) Receive(*actor.Context[nodeMessage], nodeMessage) error { return nil }
+
+// Stop ends the context that the nodes work under.
+func (g guard) Stop(*actor.Context[nodeMessage]) error {
+	g.run.cancel(errStopped)
+	return nil
+}
+
+// judge is the supervisor's decision on a node that failed: it stays, so that
+// it can clean up in its turn, and the run is told.
+func (r *Run) judge(child actor.Address, err error) actor.Directive {
+	id := child.Path[strings.LastIndexByte(child.Path, '/')+1:]
+	if i := slices.IndexFunc(r.nodes, func(t *nodeTrack) bool { return t.node.ID == id }); i >= 0 {
+		var panicked *actor.PanicError
+		if errors.As(err, &panicked) {
+			err = &fault.Error{Message: r.nodes[i].describe(), Cause: err}
+		}
+		r.nodes[i].setState(StateFailed, err)
+		_ = r.ref.TryTell(nodeFailed{node: id, err: err})
+	}
+	return actor.ResumeChild
+}
+
+// Receive feeds an input to the machine.
+func (a *runActor) Receive(ctx *actor.Context[input], in input) error {
+	for queue := []input{in}; len(queue) > 0; queue = queue[1:] {
+		for _, c := range a.machine.step(queue[0]) {
+			if next := a.do(ctx, c); next != nil {
+				queue = append(queue, next)
+			}
+		}
+	}
+	return nil
+}
+
+// do carries out a command. What it brings about at once is returned.
+func (a *runActor) do(ctx *actor.Context[input], c command) input {
+	switch c.do {
+	case doOpen:
+		return a.tell(ctx, c.node, openNode{})
+	case doRead:
+		return a.tell(ctx, c.node, readSource{})
+	case doPrepare:
+		return a.tell(ctx, c.node, prepareSink{})
+	case doCommit:
+		return a.tell(ctx, c.node, commitSink{})
+	case doVerify:
+		if err := checkConservation(a.run.nodes, a.run.edges); err != nil {
+			return nodeFailed{err: err}
+		}
+		if err := a.run.rejects.prepare(); err != nil {
+			return nodeFailed{err: err}
+		}
+		return rowsVerified{}
+	case doFileRejects:
+		if err := a.run.rejects.commit(); err != nil {
+			return nodeFailed{err: err}
+		}
+		return rejectsFiled{}
+	case doRecord:
+		a.record(ctx, c.event, c.node)
+	case doStop:
+		a.run.beginStop(a.machine.outcome)
+		// From within it does not wait: it begins when this handler has returned.
+		_ = ctx.Self().Stop(ctx)
+	}
+	return nil
+}
+
+// tell tells a node what to do. Nothing else is under way when nodes are told
+// something, so that it waits no longer than a handler takes to return.
+func (a *runActor) tell(ctx context.Context, node string, m nodeMessage) input {
+	if err := a.nodes[node].Tell(ctx, m); err != nil {
+		return nodeFailed{node: node, err: err}
+	}
+	return nil
+}
+
+// record adds an event to the history and publishes it.
+func (a *runActor) record(ctx *actor.Context[input], event EventType, node string) {
+	e := Event{Type: event, Node: node}
+	if node != "" {
+		info, _ := a.run.node(node).info()
+		e.Error = info.Error
+		if event != NodeStarted {
+			e.Duration, e.Rows = info.Duration, info.RowsOut
+		}
+		if event == NodeFailed {
+			e.ErrorCode = fault.CodeOf(a.machine.outcome.err)
+		}
+	}
+	actor.Publish(ctx.System(), a.run.record(e))
+}
+
+// Stop gives the run its final state. By now every node has cleaned up.
+func (a *runActor) Stop(ctx *actor.Context[input]) error {
+	r, o := a.run, a.machine.outcome
+	if a.machine.phase != phaseDone {
+		o = outcome{state: StateCancelled, err: errStopped}
+	}
+	err := r.rejects.abort()
+	if o.state != StateCompleted {
+		o.err = r.withCleanup(o.err)
+	}
+	event := Event{Type: WorkflowCompleted, Duration: time.Since(r.started), Rows: r.Info().RowsOut()}
+	switch o.state {
+	case StateFailed:
+		event.Type = WorkflowFailed
+	case StateCancelled:
+		event.Type = WorkflowCancelled
+	}
+	if o.err != nil {
+		event.Error, event.ErrorCode = o.err.Error(), fault.CodeOf(o.err)
+	}
+	event = r.record(event)
+	r.finish(o)
+	actor.Publish(ctx.System(), event)
+	return err
+}
+
+// withCleanup adds to the error of a run what could not be undone.
+func (r *Run) withCleanup(err error) error {
+	for _, t := range r.nodes {
+		t.mu.Lock()
+		if t.cleanup != nil && t.node.Role == RoleSink {
+			err = fmt.Errorf("%w; then %w", err, t.cleanup)
+		}
+		t.mu.Unlock()
+	}
+	return err
+}
+
+// beginStop ends the work of the nodes, once the outcome is decided.
+func (r *Run) beginStop(o outcome) {
+	r.mu.Lock()
+	r.state = StateStopping
+	r.notify()
+	r.mu.Unlock()
+	if o.err == nil {
+		o.err = context.Canceled
+	}
+	r.cancel(o.err)
+}
