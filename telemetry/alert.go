@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -47,6 +49,25 @@ type Limits struct {
 	// released; and how many must be within any other limit before an alert
 	// ends. Default 3.
 	Samples int
+
+	// NeverIsolate are the paths of actors that are never isolated, nor
+	// anything below or around them: they only raise alerts. It is for work
+	// that is supposed to use all there is, such as "/runs". Default: none but
+	// the root of the tree.
+	NeverIsolate []string
+}
+
+// mayIsolate reports whether the actor at path, and with it all below it, may be
+// cut off.
+func (l *Limits) mayIsolate(path string) bool {
+	return path != "/" && !slices.ContainsFunc(l.NeverIsolate, func(spared string) bool {
+		return within(path, spared) || within(spared, path)
+	})
+}
+
+func within(path, subtree string) bool {
+	rest, ok := strings.CutPrefix(path, subtree)
+	return ok && (rest == "" || rest[0] == '/')
 }
 
 func (l Limits) withDefaults() Limits {

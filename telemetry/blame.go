@@ -10,7 +10,7 @@ import (
 func (d *Detector) judgeActors(s *Sample, v *Verdict) {
 	b := blame{d: d, v: v, s: s, cores: float64(max(1, s.Cores))}
 	b.shares, b.rated = d.cpuShares(s)
-	b.subtree(&s.Tree, true)
+	b.subtree(&s.Tree)
 }
 
 // blame finds out which actors to hold responsible.
@@ -25,13 +25,13 @@ type blame struct {
 
 // subtree judges an actor and all below it and returns what they use that nobody
 // is blamed for yet.
-func (b *blame) subtree(a *actor.Info, root bool) (memory, cpu float64) {
+func (b *blame) subtree(a *actor.Info) (memory, cpu float64) {
 	memory = float64(a.Memory)
 	for i := range a.Children {
-		m, c := b.subtree(&a.Children[i], false)
+		m, c := b.subtree(&a.Children[i])
 		memory, cpu = memory+m, cpu+c
 	}
-	if b.judge(RuleMemory, a, root, memory, float64(b.d.limits.MemoryBytes)) {
+	if b.judge(RuleMemory, a, memory, float64(b.d.limits.MemoryBytes)) {
 		memory = 0
 	}
 	if !b.rated {
@@ -45,14 +45,14 @@ func (b *blame) subtree(a *actor.Info, root bool) (memory, cpu float64) {
 	if cpu/b.cores > own && limit > 0 {
 		value, limit = cpu, limit*b.cores
 	}
-	if b.judge(RuleCPU, a, root, value, limit) {
+	if b.judge(RuleCPU, a, value, limit) {
 		cpu = 0
 	}
 	return memory, cpu
 }
 
 // judge reports whether the actor is held responsible for the figure.
-func (b *blame) judge(rule Rule, a *actor.Info, root bool, value, limit float64) bool {
+func (b *blame) judge(rule Rule, a *actor.Info, value, limit float64) bool {
 	key := conditionKey{rule: rule, id: a.ID}
 	if value <= limit || limit < 0 { // as nearly always
 		if _, going := b.d.conditions[key]; !going {
@@ -62,7 +62,7 @@ func (b *blame) judge(rule Rule, a *actor.Info, root bool, value, limit float64)
 	alert := Alert{Rule: rule, Type: b.d.labels.of(a.Type), Path: a.Path, Value: value, Limit: limit}
 	return b.d.judge(key, alert, judgement{
 		at: b.s.At, samples: b.d.limits.Samples, calm: limit / 2,
-		isolate: !root, released: a.State == actor.StateRunning,
+		isolate: b.d.limits.mayIsolate(a.Path), released: a.State == actor.StateRunning,
 	}, b.v)
 }
 

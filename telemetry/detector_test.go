@@ -290,6 +290,20 @@ func TestDetectorCPU(t *testing.T) {
 	}
 }
 
+func TestDetectorNeverIsolates(t *testing.T) {
+	t.Parallel()
+	heavy := tree(
+		node(1, "runs", holding(600*mib), node(2, "runs/1", holding(600*mib))),
+		node(3, "runsheet", holding(600*mib)),
+		node(4, "p", holding(600*mib), node(5, "p/q", nil, node(6, "p/q/r", nil)), node(7, "p/s", holding(600*mib))),
+	)
+	limits := telemetry.Limits{NeverIsolate: []string{"/runs", "/p/q"}, Samples: 1}
+	want(t, script(telemetry.NewDetector(limits), each(heavy)...),
+		"0: +memory /p 6.29146e+08", "0: +memory /p/s 6.29146e+08", "0: +memory /runs 6.29146e+08",
+		"0: +memory /runs/1 6.29146e+08", "0: +memory /runsheet 6.29146e+08",
+		"0: isolate /runsheet", "0: isolate /p/s")
+}
+
 func TestDetectorTwoRulesOneActor(t *testing.T) {
 	t.Parallel()
 	var samples []telemetry.Sample
