@@ -137,8 +137,7 @@ func (c *Check) Open(path, file string) (fs.File, bool) {
 
 // fileProblem is the text of an error about a file, without what is said twice.
 func fileProblem(file string, err error) string {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathErr.Err
 	}
 	if errors.Is(err, fs.ErrNotExist) {

@@ -122,7 +122,7 @@ func fromCEL(v ref.Val) (Value, error) {
 	case types.String:
 		return String(string(v)), nil
 	case celDate:
-		return Value{kind: KindDate, num: uint64(v)}, nil
+		return Value{kind: KindDate, num: int64(v)}, nil
 	case types.Timestamp:
 		return Time(v.Time), nil
 	}

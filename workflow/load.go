@@ -45,7 +45,7 @@ func LoadFS(fsys fs.FS, file string, options LoadOptions) (*Definition, error) {
 	if err != nil {
 		return nil, unreadable(file, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	return load(f, file, fileSet{fsys: fsys, dir: path.Dir(file)}, options)
 }
 

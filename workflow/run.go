@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -119,7 +118,7 @@ func newRun(d *Definition, options StartOptions) *Run {
 		options.RejectsKept = RejectsKeptDefault
 	}
 	if options.Log == nil {
-		options.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+		options.Log = slog.New(slog.DiscardHandler)
 	}
 	now := time.Now()
 	r := &Run{

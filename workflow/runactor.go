@@ -76,8 +76,7 @@ func (g guard) Stop(*actor.Context[nodeMessage]) error {
 func (r *Run) judge(child actor.Address, err error) actor.Directive {
 	id := child.Path[strings.LastIndexByte(child.Path, '/')+1:]
 	if i := slices.IndexFunc(r.nodes, func(t *nodeTrack) bool { return t.node.ID == id }); i >= 0 {
-		var panicked *actor.PanicError
-		if errors.As(err, &panicked) {
+		if _, panicked := errors.AsType[*actor.PanicError](err); panicked {
 			err = &fault.Error{Message: r.nodes[i].describe(), Cause: err}
 		}
 		r.nodes[i].setState(StateFailed, err)

@@ -13,7 +13,8 @@ import (
 func newRunID(now time.Time) string {
 	var id [16]byte
 	millis, rest := now.UnixMilli(), now.Nanosecond()%int(time.Millisecond)
-	binary.BigEndian.PutUint64(id[:8], uint64(millis)<<16|0x7000|uint64(rest)<<12/uint64(time.Millisecond))
+	head := millis<<16 | 0x7000 | int64(rest)<<12/int64(time.Millisecond)
+	binary.BigEndian.PutUint64(id[:8], uint64(head)) //nolint:gosec // the same 64 bits
 	// Read never fails, see crypto/rand.
 	_, _ = rand.Read(id[8:])
 	id[8] = id[8]&0x3f | 0x80

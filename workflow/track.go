@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,7 +94,7 @@ func (t *nodeTrack) info() (NodeInfo, []Reject) {
 	case t.cleanup != nil:
 		n.Error = t.cleanup.Error()
 	}
-	return n, t.rejects[:len(t.rejects):len(t.rejects)]
+	return n, slices.Clip(t.rejects)
 }
 
 // edgeTrack are the figures of one edge.

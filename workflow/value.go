@@ -3,6 +3,7 @@ package workflow
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -73,7 +74,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 type Value struct {
 	kind Kind
 	nsec uint32 // KindTime: nanoseconds within the second
-	num  uint64 // bool, int, float bits, days or seconds since 1970
+	num  int64  // bool, int, float bits, days or seconds since 1970
 	str  string
 }
 
@@ -89,7 +90,7 @@ func Bool(v bool) Value {
 }
 
 // Int makes a value of [KindInt].
-func Int(v int64) Value { return Value{kind: KindInt, num: uint64(v)} }
+func Int(v int64) Value { return Value{kind: KindInt, num: v} }
 
 // Float makes a value of [KindFloat]. Every NaN becomes the same NaN, and −0
 // becomes 0.
@@ -100,7 +101,7 @@ func Float(v float64) Value {
 	case v != v:
 		v = math.NaN()
 	}
-	return Value{kind: KindFloat, num: math.Float64bits(v)}
+	return Value{kind: KindFloat, num: int64(math.Float64bits(v))} //nolint:gosec // the same 64 bits
 }
 
 // String makes a value of [KindString]. The text should be valid UTF-8.
@@ -112,13 +113,13 @@ const secondsPerDay = 24 * 60 * 60
 // location.
 func Date(t time.Time) Value {
 	y, m, d := t.Date()
-	return Value{kind: KindDate, num: uint64(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / secondsPerDay)}
+	return Value{kind: KindDate, num: time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / secondsPerDay}
 }
 
 // Time makes a value of [KindTime]. The location is dropped: the instant is
 // kept in UTC.
 func Time(t time.Time) Value {
-	return Value{kind: KindTime, num: uint64(t.Unix()), nsec: uint32(t.Nanosecond())}
+	return Value{kind: KindTime, num: t.Unix(), nsec: uint32(t.Nanosecond())} //nolint:gosec // below 1e9
 }
 
 // Kind tells which of the accessors gives the value.
@@ -135,7 +136,7 @@ func (v Value) Int() int64 {
 	if v.kind != KindInt {
 		return 0
 	}
-	return int64(v.num)
+	return v.num
 }
 
 // Float gives the value of a [KindFloat], a [KindInt] converted, and 0 for
@@ -143,9 +144,9 @@ func (v Value) Int() int64 {
 func (v Value) Float() float64 {
 	switch v.kind {
 	case KindFloat:
-		return math.Float64frombits(v.num)
+		return math.Float64frombits(uint64(v.num)) //nolint:gosec // the same 64 bits
 	case KindInt:
-		return float64(int64(v.num))
+		return float64(v.num)
 	}
 	return 0
 }
@@ -155,9 +156,9 @@ func (v Value) Float() float64 {
 func (v Value) Time() time.Time {
 	switch v.kind {
 	case KindTime:
-		return time.Unix(int64(v.num), int64(v.nsec)).UTC()
+		return time.Unix(v.num, int64(v.nsec)).UTC()
 	case KindDate:
-		return time.Unix(int64(v.num)*secondsPerDay, 0).UTC()
+		return time.Unix(v.num*secondsPerDay, 0).UTC()
 	}
 	return time.Time{}
 }
@@ -182,7 +183,7 @@ func (v Value) AppendText(dst []byte) []byte {
 	case KindBool:
 		return strconv.AppendBool(dst, v.num == 1)
 	case KindInt:
-		return strconv.AppendInt(dst, int64(v.num), 10)
+		return strconv.AppendInt(dst, v.num, 10)
 	case KindFloat:
 		return strconv.AppendFloat(dst, v.Float(), 'g', -1, 64)
 	case KindString:
@@ -210,7 +211,7 @@ func ParseValue(kind Kind, text string) (Value, error) {
 		if err == nil {
 			return Int(i), nil
 		}
-		if isRange(err) {
+		if errors.Is(err, strconv.ErrRange) {
 			return Value{}, parseError(text, "an integer of 64 bits")
 		}
 		return Value{}, parseError(text, "an integer")
@@ -219,7 +220,7 @@ func ParseValue(kind Kind, text string) (Value, error) {
 		if err == nil {
 			return Float(f), nil
 		}
-		if isRange(err) {
+		if errors.Is(err, strconv.ErrRange) {
 			return Value{}, parseError(text, "a number of 64 bits")
 		}
 		return Value{}, parseError(text, "a number")
@@ -239,11 +240,6 @@ func ParseValue(kind Kind, text string) (Value, error) {
 		return Value{}, parseError(text, "a time like 2012-01-31T10:00:00Z")
 	}
 	return Value{}, fmt.Errorf("a %s value has no text form", kind)
-}
-
-func isRange(err error) bool {
-	numErr, ok := err.(*strconv.NumError)
-	return ok && numErr.Err == strconv.ErrRange
 }
 
 func parseError(text, want string) error {
@@ -271,7 +267,7 @@ func (v Value) Compare(w Value) int {
 	case KindBool:
 		return cmp.Compare(v.num, w.num)
 	}
-	if c := cmp.Compare(int64(v.num), int64(w.num)); c != 0 {
+	if c := cmp.Compare(v.num, w.num); c != 0 {
 		return c
 	}
 	return cmp.Compare(v.nsec, w.nsec)
@@ -284,13 +280,13 @@ func (v Value) isNumber() bool { return v.kind == KindInt || v.kind == KindFloat
 func compareNumbers(v, w Value) int {
 	switch {
 	case v.kind == w.kind && v.kind == KindInt:
-		return cmp.Compare(int64(v.num), int64(w.num))
+		return cmp.Compare(v.num, w.num)
 	case v.kind == w.kind:
 		return cmp.Compare(v.Float(), w.Float())
 	case v.kind == KindFloat:
 		return -compareNumbers(w, v)
 	}
-	i, f := int64(v.num), w.Float()
+	i, f := v.num, w.Float()
 	switch {
 	case f != f || f < -(1<<63):
 		return 1

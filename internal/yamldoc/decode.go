@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ var (
 
 func (d *Decoder) value(n Node, v reflect.Value) Errors {
 	flaws := n.doc.flaws[n.resolved()]
-	return append(flaws[:len(flaws):len(flaws)], d.sound(n, v)...)
+	return append(slices.Clip(flaws), d.sound(n, v)...)
 }
 
 // sound decodes a value whose own flaws are reported.

@@ -96,7 +96,7 @@ func (e Errors) Unwrap() []error {
 // left off. It is nil if there are none, so that it can be compared to nil
 // before it becomes an error.
 func Join(lists ...Errors) Errors {
-	return Errors(slices.Concat(lists...)).sorted()
+	return slices.Concat(lists...).sorted()
 }
 
 func (e Errors) sorted() Errors {

@@ -141,6 +141,6 @@ func hexEscape(text string, size int) (int, bool) {
 	if len(text) < size {
 		return len(text), false
 	}
-	code, err := strconv.ParseUint(text[2:size], 16, 32)
+	code, err := strconv.ParseInt(text[2:size], 16, 32)
 	return size, err == nil && unicode.IsSpace(rune(code))
 }

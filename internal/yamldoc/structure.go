@@ -137,7 +137,7 @@ func (n Node) flawsBelow() Errors {
 	}
 	errs := n.doc.flaws[n.y]
 	for _, child := range n.y.Content {
-		errs = append(errs[:len(errs):len(errs)], Node{doc: n.doc, y: child}.flawsBelow()...)
+		errs = append(slices.Clip(errs), Node{doc: n.doc, y: child}.flawsBelow()...)
 	}
 	return errs
 }

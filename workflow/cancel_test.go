@@ -1,0 +1,167 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/fault"
+)
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	for name, how := range map[string]func(r *Run, cancel context.CancelFunc, sys *actor.System){
+		"Cancel":  func(r *Run, _ context.CancelFunc, _ *actor.System) { r.Cancel() },
+		"context": func(_ *Run, cancel context.CancelFunc, _ *actor.System) { cancel() },
+		"system":  func(_ *Run, _ context.CancelFunc, sys *actor.System) { go sys.Stop(context.Background()) },
+	} {
+		for _, blocked := range []string{"in", "keep", "out"} {
+			t.Run(name+" while blocked in "+blocked, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					block := func(ctx context.Context, node string) error {
+						if node == blocked {
+							<-ctx.Done()
+							return ctx.Err()
+						}
+						return nil
+					}
+					l := &lab{
+						read:  func(ctx context.Context, node string, _ int) error { return block(ctx, node) },
+						apply: func(ctx context.Context, node string, _ Batch) error { return block(ctx, node) },
+						write: func(ctx context.Context, node string, _ Batch) error { return block(ctx, node) },
+					}
+					d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(line(10_000, ""))}}, "w.yaml", LoadOptions{Registry: l.registry()})
+					if err != nil {
+						t.Fatal(err)
+					}
+					sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					r, err := Start(ctx, sys, d, StartOptions{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					if s := r.Info().State; s != StateRunning {
+						t.Fatalf("the run is %s", s)
+					}
+					began := time.Now()
+					how(r, cancel, sys)
+					info, err := r.Wait(context.Background())
+					if info.State != StateCancelled || fault.CodeOf(err) != fault.Canceled {
+						t.Errorf("%s: %v", info.State, err)
+					}
+					if took := time.Since(began); took > 0 {
+						t.Errorf("it took %s", took)
+					}
+					if got := strings.Join(l.sinks["out"].told, " "); got != "open abort" {
+						t.Errorf("the sink was told to %s", got)
+					}
+					if len(l.closed) != 1 {
+						t.Error("the source was not closed")
+					}
+					if err := sys.Stop(context.Background()); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestCancelWhileCommitting(t *testing.T) {
+	t.Parallel()
+	l := &lab{}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		l.tell = func(ctx context.Context, node, what string) error {
+			if node == "rows" && what == "commit" {
+				cancel()
+				synctest.Wait()
+			}
+			return ctx.Err()
+		}
+		d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(diamond)}}, "w.yaml", LoadOptions{Registry: l.registry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+		r, err := Start(ctx, sys, d, StartOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := r.Wait(context.Background()); err != nil || info.State != StateCompleted {
+			t.Errorf("%s: %v", info.State, err)
+		}
+		if err := sys.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBackpressure(t *testing.T) {
+	t.Parallel()
+	l := &lab{}
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		l.write = func(ctx context.Context, _ string, _ Batch) error {
+			<-gate
+			return nil
+		}
+		d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(line(100_000, ""))}}, "w.yaml", LoadOptions{Registry: l.registry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+		r, err := Start(context.Background(), sys, d, StartOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			synctest.Wait()
+			info := r.Info()
+			ahead := info.Nodes[0].Batches - info.Nodes[2].RowsOut/10
+			// Two queues of three, the batch in the hands of each of the three nodes,
+			// and the sink's being counted when it is written.
+			if ahead < 4 || ahead > 2*3+3 {
+				t.Fatalf("the source is %d batches ahead:\n%s", ahead, figures(info))
+			}
+			gate <- struct{}{}
+		}
+		close(gate)
+		if info, err := r.Wait(context.Background()); err != nil || info.RowsOut() != 100_000 {
+			t.Errorf("%d rows, %v", info.RowsOut(), err)
+		}
+		if err := sys.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStartWithAnEndedContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &lab{}
+		d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(line(1, ""))}}, "w.yaml", LoadOptions{Registry: l.registry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		sys := actor.NewSystem(actor.Options{})
+		if _, err := Start(ctx, sys, d, StartOptions{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if err := sys.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
