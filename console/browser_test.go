@@ -47,7 +47,7 @@ func newBrowser(t *testing.T) *browser {
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
-			t.Errorf("close the browser: %v", err)
+			t.Logf("close the browser: %v", err) // some go before they have said goodbye
 		}
 		cancel()
 	})
@@ -79,7 +79,6 @@ func (b *browser) run(t *testing.T, what string, actions ...chromedp.Action[chro
 	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
-		b.shoot(t, "failed")
 		t.Fatalf("%s: %v\nthe browser said:\n%s", what, err, strings.Join(b.said(), "\n"))
 	}
 }
@@ -108,12 +107,13 @@ func (b *browser) shoot(t *testing.T, name string) {
 	if *shots == "" {
 		return
 	}
+	b.run(t, "scroll to the top", chromedp.Evaluate[chromedp.Void](`scrollTo(0, 0)`))
 	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 	if err != nil {
 		t.Errorf("screenshot: %v", err)
 		return
 	}
-	if err := os.WriteFile(filepath.Join(*shots, name+".png"), png, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(*shots, name+".png"), png, 0o600); err != nil {
 		t.Error(err)
 	}
 }

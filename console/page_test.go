@@ -89,7 +89,8 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
 	b.until(t, `document.querySelectorAll("#chart [data-panel]").length === 2`)
 
-	b.run(t, "select node", chromedp.Click(chromedp.CSS(`[data-node="late"]`)))
+	b.run(t, "show rows set aside", chromedp.Click(chromedp.CSS(`#run-facts button`)))
+	b.until(t, `document.querySelector('[data-node="late"]').getAttribute("aria-expanded") === "true"`)
 	b.until(t, `document.querySelectorAll("table.rejects tbody tr").length === 4`)
 	b.until(t, `document.querySelector("table.rejects").textContent.includes('"strong <b>" is not a number')`)
 	b.shoot(t, "rejects")
@@ -135,6 +136,11 @@ func pageActions(t *testing.T, b *browser, f *fixture) {
 // pageLooks checks both themes on a phone, a tablet and two desktops: nothing
 // overflows the page, and all text has the contrast of WCAG AA.
 func pageLooks(t *testing.T, b *browser) {
+	b.run(t, "hide a title", chromedp.Evaluate[chromedp.Void](`document.querySelector("#events-title").style.color = "var(--surface)"`))
+	if len(b.contrast(t)) != 1 {
+		t.Fatal("the check of contrast does not see a title in the colour of its ground")
+	}
+	b.run(t, "show it", chromedp.Evaluate[chromedp.Void](`document.querySelector("#events-title").style.color = ""`))
 	for _, theme := range []string{"light", "dark"} {
 		for _, size := range [][2]int64{{390, 844}, {768, 1024}, {1440, 900}, {1920, 1080}} {
 			name := fmt.Sprintf("%s-%d", theme, size[0])

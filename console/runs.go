@@ -78,8 +78,8 @@ type Layouts struct {
 
 // Sizes of the graph on the page, in pixels.
 const (
-	nodeWidth, nodeHeight = 130, 72
-	gapRight, gapDown     = 42, 40
+	nodeWidth, nodeHeight = 128, 72
+	gapRight, gapDown     = 46, 42
 	nodeGap               = 18
 )
 

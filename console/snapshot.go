@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/console/ui"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -46,6 +47,7 @@ type Node struct {
 	Memory   uint64     `json:"memory_bytes"` // held from the operating system
 	Running  int        `json:"running"`      // actors that handle a message now
 	Routines int        `json:"goroutines"`
+	Page     string     `json:"page"` // version of the page; a page of another version reloads itself
 }
 
 // NodeTotals are sums over all actors. Restarts, failures and dead letters
@@ -86,6 +88,7 @@ func (c *Console) node(s *snapshot) Node {
 		Memory:   memoryHeld(),
 		Running:  s.stats.Running,
 		Routines: runtime.NumGoroutine(),
+		Page:     ui.Version(),
 	}
 	if n.Actions == nil {
 		n.Actions = []Action{}

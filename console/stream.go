@@ -32,7 +32,7 @@ const (
 //	event: events  as /api/events: all of them first, then the new ones
 //	event: beat    every 5 s, so that a client can tell silence from death
 //
-// The parameters are run (an id; default the newest run), limit (children per
+// The parameters are run (an id; default, or if unknown, the newest run), limit (children per
 // parent) and more (repeated, "N:PATH": N children for that parent). A client
 // that comes back with Last-Event-ID gets only the events it has not seen.
 //
@@ -65,7 +65,10 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	sub.out = http.NewResponseController(w)
 	sub.w = w
-	_ = sub.out.SetWriteDeadline(time.Now().Add(writeTimeout)) // not all writers have deadlines
+	// A server's ReadTimeout would end the request's context in mid-stream, its
+	// WriteTimeout the connection. Not all writers have deadlines.
+	_ = sub.out.SetReadDeadline(time.Time{})
+	_ = sub.out.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := fmt.Fprintf(w, "retry: %d\n\n", retryInterval.Milliseconds()); err != nil {
 		return
 	}
@@ -168,14 +171,18 @@ func (c *Console) send(sub *subscriber) error {
 	return sub.out.Flush()
 }
 
-// run finds the run with that id, or the newest.
+// run finds the run with that id, else the newest: a client may know a run of
+// a process that has ended. It returns nil if there are no runs.
 func (s *snapshot) run(id string) *workflow.RunInfo {
 	for i := range s.runs {
-		if id == "" || s.runs[i].ID == id {
+		if s.runs[i].ID == id {
 			return &s.runs[i]
 		}
 	}
-	return nil
+	if len(s.runs) == 0 {
+		return nil
+	}
+	return &s.runs[0]
 }
 
 func (c *Console) sendEvents(sub *subscriber) error {

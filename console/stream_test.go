@@ -285,6 +285,11 @@ func TestStreamChoices(t *testing.T) {
 		if !strings.Contains(seen["run"], `"id":"run-1"`) {
 			t.Errorf("run is %s", seen["run"])
 		}
+		other, stopOther := f.watch(t, "/api/stream?run=of-another-process")
+		defer stopOther()
+		if run := other.take("run")[0].data; !strings.Contains(run, `"id":"run-2"`) {
+			t.Errorf("instead of an unknown run the newest is shown, but got %s", run)
+		}
 		if n := strings.Count(seen["tree"], `"path":"/pool/`); n != 110 {
 			t.Errorf("%d workers, want 110", n)
 		}
@@ -394,6 +399,27 @@ func TestStreamOverHTTP(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks())
 		}
+	}
+}
+
+// Req S4: a server bounds the time of requests; a stream outlives the bound.
+func TestStreamOutlivesServerTimeouts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(o *console.Options) { o.StreamInterval = 50 * time.Millisecond })
+	server := httptest.NewUnstartedServer(f.console)
+	const timeout = 200 * time.Millisecond
+	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, timeout
+	server.Start()
+	defer server.Close()
+	defer f.console.Close()
+	response, err := server.Client().Get(server.URL + "/api/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	for i, began := 1, time.Now(); time.Since(began) < 4*timeout; i++ {
+		tell(t, f.child, 1)
+		readUntil(t, response.Body, fmt.Sprintf(`"path":"/demo/child","name":"child","id":%d`, f.child.Address().ID))
 	}
 }
 

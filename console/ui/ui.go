@@ -9,16 +9,21 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"mime"
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 )
 
 //go:embed static
 var embedded embed.FS
+
+// root is the folder of the page in embedded.
+const root = "static"
 
 // contentTypes are set by hand: the table of the operating system may be
 // missing or know better.
@@ -42,57 +47,49 @@ type asset struct {
 // page is the handler: the document, and the assets under a path that changes
 // with their content.
 type page struct {
-	index  asset
-	prefix string // "/assets/" and the version
-	assets map[string]asset
+	index   asset
+	version string
+	prefix  string // "/assets/" and the version
+	assets  map[string]asset
 }
 
-// Handler serves the page at "/" and its files under "/assets/<version>/",
-// where the version is a hash of all of them. The document is revalidated on
-// every load, the files are immutable; modules import each other by relative
-// paths and so stay within one version. It is safe for concurrent use.
-func Handler() http.Handler {
-	files, err := fs.Sub(embedded, "static")
-	if err != nil {
-		panic("ui: " + err.Error()) // the folder is part of the binary
-	}
-	p, err := newPage(files)
-	if err != nil {
-		panic("ui: " + err.Error())
-	}
-	return p
-}
+// Handler serves the page at "/" and its files under "/assets/<version>/". The
+// document is revalidated on every load, the files are immutable; modules
+// import each other by relative paths and so stay within one version. It is
+// safe for concurrent use.
+func Handler() http.Handler { return load() }
 
-func newPage(files fs.FS) (*page, error) {
+// Version is a hash of all files of the page.
+func Version() string { return load().version }
+
+// load reads the embedded files once. They are part of the binary, so that
+// they cannot fail to be there.
+var load = sync.OnceValue(func() *page {
 	p := &page{assets: map[string]asset{}}
 	all := sha256.New()
-	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(embedded, root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		body, err := fs.ReadFile(files, name)
+		body, err := embedded.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		all.Write([]byte(name))
-		all.Write([]byte{0})
-		all.Write(body)
+		name = strings.TrimPrefix(name, root+"/")
+		fmt.Fprintf(all, "%s\x00%d\x00%s", name, len(body), body)
 		p.assets[name] = newAsset(name, body)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	version := hex.EncodeToString(all.Sum(nil)[:8])
-	p.prefix = "/assets/" + version + "/"
 	index, ok := p.assets["index.html"]
-	if !ok {
-		return nil, fs.ErrNotExist
+	if err != nil || !ok {
+		panic(fmt.Sprintf("ui: the embedded page is incomplete: %v", err))
 	}
-	p.index = newAsset("index.html", bytes.ReplaceAll(index.body, []byte(versionMark), []byte(version)))
+	p.version = hex.EncodeToString(all.Sum(nil)[:8])
+	p.prefix = "/assets/" + p.version + "/"
+	p.index = newAsset("index.html", bytes.ReplaceAll(index.body, []byte(versionMark), []byte(p.version)))
 	delete(p.assets, "index.html")
-	return p, nil
-}
+	return p
+})
 
 func newAsset(name string, body []byte) asset {
 	ext := path.Ext(name)

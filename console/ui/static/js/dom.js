@@ -61,7 +61,7 @@ export function setAttr(el, name, value) {
  */
 export function reconcile(parent, items, key, make, update) {
   const have = new Map();
-  for (const el of parent.children) have.set(el.dataset.key, el);
+  for (const el of parent.children) have.set(el.key, el);
   let at = parent.firstElementChild;
   for (const item of items) {
     const k = key(item);
@@ -70,6 +70,7 @@ export function reconcile(parent, items, key, make, update) {
       have.delete(k);
     } else {
       el = make(item);
+      el.key = k;
       el.dataset.key = k;
     }
     update(el, item);

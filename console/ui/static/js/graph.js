@@ -84,8 +84,9 @@ export class Graph {
       name: s("text", { class: "name", x: 28, y: 22 }),
       type: s("text", { class: "type", x: 12, y: 39 }),
       rows: s("text", { class: "rows", x: 12, y: box.height - 10 }),
-      took: s("text", { class: "took", x: w - 10, y: box.height - 10 }),
-      rejected: s("text", { class: "rejected", x: w - 10, y: 39 }),
+      took: s("text", { class: "took", x: w - 10, y: 39 }),
+      badge: s("rect", { class: "badge", y: box.height - 9, height: 18, rx: 9 }),
+      rejected: s("text", { class: "rejected", x: w - 16, y: box.height + 4 }),
       use: s("use", {}),
       title: s("title", {}),
     };
@@ -101,26 +102,31 @@ export class Graph {
     }, ui.title,
     s("rect", { class: "ring", x: -3, y: -3, width: w + 6, height: box.height + 6, rx: 11 }),
     s("rect", { class: "box", x: 0.5, y: 0.5, width: w - 1, height: box.height - 1, rx: 8 }),
-    ui.state, ui.name, ui.type, ui.rows, ui.took, ui.rejected);
-    this.#nodes.set(box.id, { g, ui, chars: Math.floor((w - 36) / 7.2) });
+    ui.state, ui.name, ui.type, ui.rows, ui.took, s("g", {}, ui.badge, ui.rejected));
+    this.#nodes.set(box.id, { g, ui, width: w });
     return g;
   }
 
   #updateNode(n, selected) {
     const entry = this.#nodes.get(n.id);
     if (!entry) return;
-    const { g, ui, chars } = entry;
+    const { g, ui, width } = entry;
     const [glyph, tone] = look(n.state);
     setAttr(g, "data-tone", tone);
     setAttr(g, "data-state", n.state);
     setAttr(g, "aria-expanded", String(n.id === selected));
     setAttr(ui.use, "href", "#i-" + glyph);
     ui.state.classList.toggle("turning", n.state === "running");
-    setText(ui.name, clip(n.id, chars));
-    setText(ui.type, clip(n.type, n.rejected > 0 ? 12 : 20));
+    const took = n.duration_ns > 0 && n.state !== "running" ? duration(n.duration_ns / 1e9) : "";
+    setText(ui.name, clip(n.id, Math.floor((width - 38) / 7.2)));
+    setText(ui.type, clip(n.type, Math.floor((width - 26) / 5.8) - took.length - 1));
+    setText(ui.took, took);
     setText(ui.rows, n.state === "pending" ? "" : rowsText(n));
-    setText(ui.took, n.duration_ns > 0 && n.state !== "running" ? duration(n.duration_ns / 1e9) : "");
-    setText(ui.rejected, n.rejected > 0 ? `▲ ${int(n.rejected)} aside` : "");
+    const badge = n.rejected > 0 ? `▲ ${int(n.rejected)}` : "";
+    setText(ui.rejected, badge);
+    ui.badge.parentNode.setAttribute("visibility", badge ? "visible" : "hidden");
+    setAttr(ui.badge, "width", badge.length * 6 + 18);
+    setAttr(ui.badge, "x", width - 8 - (badge.length * 6 + 18));
     const spoken = `${n.id}, ${n.type}, ${n.state}, ${int(n.rows_in)} rows in, ${int(n.rows_out)} rows out, ${int(n.rejected)} set aside`;
     setText(ui.title, spoken);
     setAttr(g, "aria-label", spoken);

@@ -50,6 +50,18 @@ function actions(list) {
   }));
 }
 
+/** A node that was updated while the page was open has another page: load it, once. */
+function reloadIfOutdated(version) {
+  if (import.meta.url.includes(`/${version}/`)) return;
+  try {
+    if (sessionStorage.getItem("troupe-reloaded") === version) return;
+    sessionStorage.setItem("troupe-reloaded", version);
+  } catch {
+    return; // without storage there is no telling whether a reload has helped
+  }
+  location.reload();
+}
+
 async function act(action, button) {
   button.disabled = true;
   try {
@@ -66,6 +78,7 @@ const stream = new Stream({
   state: (state) => header.connection(state),
   beat: () => {},
   node: (node) => {
+    reloadIfOutdated(node.page);
     command = node.command;
     header.update(node);
     actions(node.actions);

@@ -13,20 +13,22 @@ export class Run {
   #view = null;     // the snapshot on display: {run, layouts}
   #selected = null; // id of the node whose details are open
   #rejects = { key: "", rows: [] };
+  #newest = "";
   #callbacks;
   #graph;
 
-  /** onPick(id) asks for another run, onActor(path) for an actor of the tree. */
+  /** onPick(id) asks for another run, "" for whichever is the newest; onActor(path) for an actor of the tree. */
   constructor({ onPick, onActor }) {
     this.#callbacks = { onPick, onActor };
     this.#graph = new Graph(byId("graph"), (id) => this.#select(id));
     byId("run-again").addEventListener("click", () => this.#again());
-    byId("run-picker").addEventListener("change", (e) => onPick(e.target.value));
+    byId("run-picker").addEventListener("change", (e) => this.#pick(e.target.value));
     NARROW.addEventListener("change", () => this.#render());
   }
 
   /** list shows which runs there are. */
   list({ runs, can_start: canStart }) {
+    this.#newest = runs[0]?.id ?? "";
     byId("run-again").disabled = !canStart;
     const picker = byId("run-picker");
     picker.hidden = runs.length < 2;
@@ -45,6 +47,11 @@ export class Run {
     this.#view = view;
     byId("run-picker").value = view.run.id;
     this.#render();
+  }
+
+  /** Who looks at the newest run wants to see the next one, too. */
+  #pick(id) {
+    this.#callbacks.onPick(id === this.#newest ? "" : id);
   }
 
   #render() {
@@ -74,15 +81,25 @@ export class Run {
       [run.finished ? "took " : "for ", duration(Math.max(0, took) / 1000)],
       ["", int(rowsIn), " rows read"],
       ["", int(rowsOut), " written"],
-      ["", int(run.rejected_total), " set aside"],
     ];
-    const key = JSON.stringify([facts, run.error]);
+    const key = JSON.stringify([facts, run.rejected_total, run.error]);
     const el = byId("run-facts");
     if (el.dataset.shown === key) return;
     el.dataset.shown = key;
     el.replaceChildren(
       ...facts.map(([before, value, after = ""]) => h("span", {}, before, h("b", {}, value), after)),
+      run.rejected_total > 0
+        ? h("button", { type: "button", class: "link", "data-tone": "warn", title: "Show the rows set aside", onclick: () => this.#showRejects() }, `▲ ${int(run.rejected_total)} set aside`)
+        : h("span", {}, h("b", {}, "0"), " set aside"),
       ...(run.error ? [h("span", { class: "wide" }, run.error)] : []));
+  }
+
+  /** Opens the node that set aside the most rows. */
+  #showRejects() {
+    const most = this.#view.run.nodes.reduce((a, b) => (b.rejected > a.rejected ? b : a));
+    this.#selected = most.id;
+    this.#render();
+    byId("node-details").scrollIntoView({ block: "nearest" });
   }
 
   #select(id) {
@@ -153,7 +170,8 @@ export class Run {
     button.disabled = true;
     try {
       const { id } = await api.post("/api/runs");
-      this.#callbacks.onPick(id);
+      this.#newest = id;
+      this.#pick(id);
     } catch (err) {
       toast(`No new run: ${err.message}`);
     } finally {

@@ -25,6 +25,7 @@ export class Tree {
   #focused = null;
   #restarts = new Map(); // path → restarts last seen
   #details;
+  #visibility; // rows out of sight are brought up to date when they come into it
   #limits = new Map(); // path → children asked for
   #onLimits;
 
@@ -33,6 +34,7 @@ export class Tree {
     this.#onLimits = onLimits;
     this.#details = new ActorDetails(command);
     this.body = byId("tree-rows");
+    this.#visibility = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "300px" });
     this.body.addEventListener("click", (e) => this.#click(e));
     this.body.addEventListener("keydown", (e) => this.#key(e));
     this.body.addEventListener("focusin", (e) => {
@@ -86,7 +88,19 @@ export class Tree {
     if (!rows.some((r) => r.key === this.#focused)) this.#focused = rows[0]?.key ?? null;
     reconcile(this.body, rows, (r) => r.key,
       (r) => (r.more ? this.#makeMore() : r.details ? this.#makeDetails() : this.#makeRow()),
-      (el, r) => (r.more ? this.#updateMore(el, r) : r.details ? this.#details.update(r.details, this.#types) : this.#updateRow(el, r)));
+      (el, r) => (r.more ? this.#updateMore(el, r) : r.details ? this.#details.update(r.details, this.#types) : this.#refresh(el, r)));
+  }
+
+  #refresh(row, r) {
+    row.latest = r;
+    if (row.visible) this.#updateRow(row, r);
+  }
+
+  #seen(entries) {
+    for (const { target: row, isIntersecting } of entries) {
+      row.visible = isIntersecting;
+      if (isIntersecting) this.#updateRow(row, row.latest);
+    }
   }
 
   #makeRow() {
@@ -114,6 +128,8 @@ export class Tree {
       h("td", { class: "c-mailbox", role: "gridcell" }, ui.gauge),
       ui.rate, ui.processed, ui.restarts, ui.error);
     row.ui = ui;
+    row.visible = true;
+    this.#visibility.observe(row);
     return row;
   }
 
@@ -221,6 +237,12 @@ export class Tree {
   }
 
   #key(e) {
+    if (e.key === "Escape" && this.#selected) {
+      const path = this.#selected;
+      this.#toggle(path);
+      this.#row(path)?.focus();
+      return;
+    }
     const row = e.target.closest("tr.actor");
     if (!row || e.target !== row || e.ctrlKey || e.metaKey || e.altKey) return;
     const rows = [...this.body.querySelectorAll("tr.actor")];
@@ -242,7 +264,6 @@ export class Tree {
         else go(rows.slice(0, at).findLast((r) => Number(r.getAttribute("aria-level")) < level));
         break;
       case "Enter": case " ": this.#toggle(row.dataset.key); break;
-      case "Escape": this.#selected = null; this.#render(); break;
       default: return;
     }
     e.preventDefault();
