@@ -176,7 +176,7 @@ func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, trace *Tra
 	if caller != nil {
 		caller.waitsFor.Store(&c.core)
 	}
-	err := handleHere(c, cl, build)
+	err := handleHere(c, caller, cl, build)
 	if caller != nil {
 		caller.waitsFor.Store(nil)
 	}
@@ -186,11 +186,7 @@ func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, trace *Tra
 		// The failure is the actor's affair: what follows, a Start that blocks
 		// for example, must not hold up the asker.
 		c.depth = 0
-		c.sys.spawn(func() {
-			if c.failed(err) {
-				runActors(&c.core)
-			}
-		})
+		c.sys.spawn(func() { c.afterFailure(err) })
 	}
 	if cl.state.Load() != askAnswered {
 		if err := cl.await(ctx, &c.sys.wakes); err != nil {
@@ -202,7 +198,7 @@ func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, trace *Tra
 }
 
 // handleHere builds the message and has it handled. The error is the handler's.
-func handleHere[R, M any](c *cell[M], cl *call[R], build func(Reply[R]) M) (err error) {
+func handleHere[R, M any](c *cell[M], caller *core, cl *call[R], build func(Reply[R]) M) (err error) {
 	step := stepBuild
 	defer func() {
 		if step == stepDone {
@@ -218,6 +214,9 @@ func handleHere[R, M any](c *cell[M], cl *call[R], build func(Reply[R]) M) (err 
 		case value != nil:
 			err = newPanicError(value)
 		default: // the handler ended the goroutine
+			if caller != nil {
+				caller.waitsFor.Store(nil)
+			}
 			c.depth = 0
 			c.sys.spawn(c.afterExit)
 		}
@@ -279,6 +278,9 @@ func askQueued[R, M any](ctx context.Context, c *cell[M], caller *core, build fu
 	}
 	if err := c.accept(ctx, m, &cl.envelope, true); err != nil {
 		return zero, err
+	}
+	if caller != nil && c.awaits(caller) && cl.fail(ErrDeadlock.WithTarget(c.path())) {
+		return zero, cl.answerError() // it began to wait for this actor's end after waitFor had looked
 	}
 	if err := cl.await(ctx, &c.sys.wakes); err != nil {
 		return zero, err

@@ -35,6 +35,7 @@ type rare[M any] struct {
 	blocked  []*blocked[M]
 
 	stash     []slot[M]     // the runner's own
+	stashedAt uint64        // the ordinal of the message stashed last
 	unstash   bool          // put the stash back before the next message
 	behaviors []Behavior[M] // below the current one; the runner's own
 }

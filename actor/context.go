@@ -91,7 +91,14 @@ func (x *Context[M]) Stash() error {
 	if c.pos == 0 {
 		return fault.New(fault.FailedPrecondition, "actor.Stash", "no message is being handled")
 	}
-	r.stash = append(r.stash, *c.current())
+	if len(r.stash) > 0 && r.stashedAt == c.ordinal() {
+		return nil // it is there already
+	}
+	s := *c.current()
+	if s.env != nil && s.env.kind == envelopeTimer {
+		s.env = s.env.asTell() // it has been delivered, and can't be cancelled any more
+	}
+	r.stash, r.stashedAt = append(r.stash, s), c.ordinal()
 	return nil
 }
 

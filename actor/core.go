@@ -85,6 +85,9 @@ type extra struct {
 	lastErrAt    time.Time
 	restartDelay time.Duration
 	afterKids    afterKids
+	draining     bool       // the graceful end has begun: the mailbox is closed once there is a behaviour to empty it
+	interrupted  bool       // life is cancelled until the next behaviour is made
+	unborn       bool       // it did not start, and nobody was told of it
 	halted       chan error // told when the behaviour and the children are gone
 	buried       bool       // done is closed
 	stopTimer    *time.Timer
@@ -128,6 +131,7 @@ const (
 	signalFail                       // fail with the error
 	signalEnd                        // end without draining, for the reason given
 	signalPassivate
+	signalStartFailed // the new behaviour could not start, with the error
 )
 
 // signal is an entry of the system lane.
@@ -198,7 +202,7 @@ func (c *core) lifetime() context.Context {
 	x := c.extra()
 	if x.life == nil {
 		x.life, x.cancel = context.WithCancel(context.Background())
-		if c.flags&(flagStopped|flagKilled) != 0 {
+		if c.flags&(flagStopped|flagKilled) != 0 || x.interrupted {
 			x.cancel()
 		}
 	}

@@ -18,12 +18,58 @@ import "context"
 func (c *core) waitFor(target *core) bool {
 	c.waitsFor.Store(target)
 	for d := target; d != nil; d = d.waitsFor.Load() {
-		if d == c {
+		if d == c || d.awaits(c) {
 			c.waitsFor.Store(nil)
 			return false
 		}
 	}
 	return true
+}
+
+// awaits reports whether c handles no messages until d, an actor below it, has
+// ended: c is being restarted or has failed for good.
+func (c *core) awaits(d *core) bool {
+	if c == d || !c.isAncestorOf(d) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.x != nil && c.x.afterKids >= afterKidsEnd
+}
+
+// releaseKin lets those below the actor go who wait for it to handle a message,
+// which it will not do before they have ended.
+func (c *cell[M]) releaseKin() {
+	c.mu.Lock()
+	if c.flags&flagBlocked != 0 {
+		for _, w := range c.rare.blocked {
+			c.enqueue(w.slot.m, w.slot.env)
+			w.result <- nil
+		}
+		c.rare.blocked = nil
+		c.flags &^= flagBlocked
+	}
+	var asks []*envelope
+	note := func(s *slot[M]) {
+		if s.env == nil || s.env.kind != envelopeAsk {
+			return
+		}
+		if m := s.env.more.Load(); m != nil && m.asker != nil && c.isAncestorOf(m.asker) {
+			asks = append(asks, s.env)
+		}
+	}
+	for i := range c.q.n {
+		note(c.q.at(i))
+	}
+	if h := c.heap(); h != nil {
+		for i := range h.items {
+			note(&h.items[i].slot)
+		}
+	}
+	c.mu.Unlock()
+	for _, env := range asks {
+		env.fail(ErrRestarted.WithTarget(c.path()))
+	}
 }
 
 // handlerContext is a Context of any message type.

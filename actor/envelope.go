@@ -43,6 +43,17 @@ func (e *envelope) details() *envelopeMore {
 	return e.more.Load()
 }
 
+// asTell is an envelope for a plain tell with the same trace, nil if there is none.
+func (e *envelope) asTell() *envelope {
+	m := e.more.Load()
+	if m == nil || m.trace == nil {
+		return nil
+	}
+	tell := &envelope{}
+	tell.details().trace = m.trace
+	return tell
+}
+
 // answerError is the error that an ask was answered with.
 func (e *envelope) answerError() error {
 	if m := e.more.Load(); m != nil {

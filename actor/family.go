@@ -14,8 +14,19 @@ type family struct {
 	closed      bool        // no more children
 	restarts    []time.Time // within the window, oldest first
 
-	// group is held while several children are restarted together.
-	group sync.Mutex
+	// group holds a token while several children are restarted together.
+	group chan struct{}
+}
+
+// groupTurn is where restarts of a group take their turn: whoever can send into
+// it may go on, and receives when done.
+func (f *family) groupTurn() chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.group == nil {
+		f.group = make(chan struct{}, 1)
+	}
+	return f.group
 }
 
 // family returns the actor's children, making the place for them.

@@ -35,7 +35,8 @@ func (c *core) checkIdle() {
 	c.post(signal{kind: signalPassivate})
 }
 
-// stillIdle reports whether no message came since passivation was decided.
+// stillIdle closes the mailbox of an actor that got no message since passivation
+// was decided; a message that comes later is refused. It reports false if one came.
 func (c *cell[M]) stillIdle() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,5 +44,6 @@ func (c *cell[M]) stillIdle() bool {
 		c.x.idleTimer.Reset(c.opts.idleTimeout)
 		return false
 	}
+	c.flags |= flagClosed | flagSuspended
 	return true
 }

@@ -9,13 +9,14 @@ import (
 // priorityHeap orders messages by priority, then by arrival.
 type priorityHeap[M any] struct {
 	items []prioritized[M]
-	seq   uint64
+	last  int64 // the number of the message that came last
+	first int64 // of the message put back last, below all others
 }
 
 type prioritized[M any] struct {
 	slot     slot[M]
 	priority int
-	seq      uint64
+	seq      int64
 }
 
 func (h *priorityHeap[M]) Len() int { return len(h.items) }
@@ -45,8 +46,14 @@ func (h *priorityHeap[M]) Pop() any {
 }
 
 func (h *priorityHeap[M]) push(s slot[M], priority int) {
-	h.seq++
-	heap.Push(h, prioritized[M]{s, priority, h.seq})
+	h.last++
+	heap.Push(h, prioritized[M]{s, priority, h.last})
+}
+
+// pushFront puts a message ahead of its equals.
+func (h *priorityHeap[M]) pushFront(s slot[M], priority int) {
+	h.first--
+	heap.Push(h, prioritized[M]{s, priority, h.first})
 }
 
 func (h *priorityHeap[M]) pop() slot[M] { return heap.Pop(h).(prioritized[M]).slot }

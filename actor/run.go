@@ -2,6 +2,7 @@ package actor
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -33,7 +34,32 @@ func (c *cell[M]) run() (r *runner) {
 // afterExit goes on with an actor whose handler ended its goroutine with
 // runtime.Goexit.
 func (c *cell[M]) afterExit() {
-	if c.failed(newPanicError(nil)) {
+	err := newPanicError(nil)
+	c.mu.Lock()
+	ending := c.behavior == nil && c.flags&flagClosed != 0
+	c.mu.Unlock()
+	if !ending {
+		c.afterFailure(err)
+		return
+	}
+	c.stopFailed(err)
+	if c.end(nil) {
+		runActors(&c.core)
+	}
+}
+
+// afterFailure deals with a failure on a goroutine of its own, which then runs
+// the actor.
+func (c *cell[M]) afterFailure(err error) {
+	exited := true
+	defer func() {
+		if exited { // Stop or Start ended the goroutine
+			c.sys.spawn(c.afterExit)
+		}
+	}()
+	owned := c.failed(err)
+	exited = false
+	if owned {
 		runActors(&c.core)
 	}
 }
@@ -56,6 +82,10 @@ func (c *cell[M]) turn(r **runner) bool {
 		return c.handleSignals(lane)
 	}
 	if c.flags&flagSuspended != 0 || c.waiting() == 0 {
+		if c.flags&(flagClosed|flagSuspended) == flagClosed {
+			c.mu.Unlock()
+			return c.end(nil) // all is drained
+		}
 		if *r = c.runner.Load(); *r != nil {
 			c.runner.Store(nil)
 		}
@@ -82,6 +112,7 @@ func (c *cell[M]) turn(r **runner) bool {
 // finishBatch gives back the slots that were handled; the lock is held.
 func (c *cell[M]) finishBatch() {
 	if c.pos == 0 {
+		c.q.taken = 0 // a message that is to be repeated is the first of those that wait
 		return
 	}
 	c.processed += uint64(c.pos)
@@ -127,14 +158,8 @@ func (c *cell[M]) take() (ring []slot[M], head, n uint32, weight uint64) {
 	return c.q.ring, c.q.head, n, weight
 }
 
-// rest gives up the actor, unless its end is due; it is entered with the lock
-// and leaves without it.
+// rest gives up the actor; it is entered with the lock and leaves without it.
 func (c *cell[M]) rest() bool {
-	if c.flags&(flagClosed|flagSuspended) == flagClosed {
-		c.mu.Unlock()
-		c.terminate()
-		return false
-	}
 	c.flags &^= flagActive
 	if len(c.q.ring) > keptSlots {
 		c.trimLater()
@@ -186,7 +211,7 @@ func (c *cell[M]) receive(s *slot[M]) error {
 		defer ctx.finish()
 	}
 	err := c.behavior.Receive(ctx, s.m)
-	if err == nil && env.kind == envelopeAsk {
+	if err == nil && env.kind == envelopeAsk && env.state.Load() != askAnswered {
 		c.keepUnsettled(env)
 	}
 	return err
@@ -237,6 +262,19 @@ func (c *cell[M]) stashed(env *envelope) bool {
 	return r != nil && len(r.stash) > 0 && r.stash[len(r.stash)-1].env == env
 }
 
+// takeStashed takes the message being handled back out of the stash, if it was
+// put there; the lock is held.
+func (c *cell[M]) takeStashed() {
+	if r := c.rare; r != nil && len(r.stash) > 0 && r.stashedAt == c.ordinal() {
+		r.stash[len(r.stash)-1] = slot[M]{}
+		r.stash = r.stash[:len(r.stash)-1]
+		r.stashedAt = 0
+	}
+}
+
+// ordinal numbers the messages as they are handed over; the lock is held.
+func (c *cell[M]) ordinal() uint64 { return c.processed + uint64(c.pos) }
+
 // unstash puts the stash back if the handler asked for it; the lock is held.
 func (c *cell[M]) unstash() {
 	r := c.rare
@@ -244,8 +282,8 @@ func (c *cell[M]) unstash() {
 		return
 	}
 	if r.heap != nil {
-		for _, s := range r.stash {
-			r.heap.push(s, c.priorityOf(s.m))
+		for _, s := range slices.Backward(r.stash) {
+			r.heap.pushFront(s, c.priorityOf(s.m))
 		}
 	} else {
 		c.q.pushFront(r.stash)
@@ -284,6 +322,9 @@ func (c *cell[M]) settleFailed(err error) {
 	}
 	s := c.current()
 	m, env := s.m, s.env
+	if err != nil {
+		c.takeStashed() // its loss is settled here
+	}
 	switch {
 	case env != nil && env.kind == envelopeAsk:
 		c.mu.Unlock()
@@ -321,7 +362,7 @@ func (c *cell[M]) repeat(s *slot[M]) bool {
 	switch {
 	case c.q.taken > 0: // still in its place
 	case c.rare.heap != nil:
-		c.rare.heap.push(*s, c.priorityOf(s.m))
+		c.rare.heap.pushFront(*s, c.priorityOf(s.m))
 	default:
 		c.q.pushFront([]slot[M]{*s})
 	}
@@ -351,6 +392,11 @@ func (c *cell[M]) leave() {
 	c.q, c.pos = queue[M]{}, 0
 	c.flags &^= flagActive
 	c.mu.Unlock()
-	c.sys.runaways.Add(-1)
 	c.settle(left, ErrStopped)
+	if c.behavior != nil {
+		if err := c.destruct(); err != nil {
+			c.stopFailed(err)
+		}
+	}
+	c.sys.runaways.Add(-1)
 }

@@ -99,7 +99,7 @@ func (s *serving) Stop(*Context[ServiceMessage]) error {
 
 // typeName is the label of a service in the tree.
 func (s *serving) typeName() string {
-	if t := reflect.TypeOf(s.service); t.Kind() != reflect.Func {
+	if t := reflect.TypeOf(s.service); t != nil && t.Kind() != reflect.Func {
 		return t.String()
 	}
 	return "service"

@@ -110,14 +110,18 @@ func (c *core) warnOfDepth() {
 
 // unspawn takes back an actor that could not start.
 func (c *cell[M]) unspawn(reason error) {
+	kind := c.kind
+	if kind == nil {
+		kind = c.sys.kindNamed(reflect.TypeFor[M]().String())
+	}
 	c.mu.Lock()
 	c.behavior = nil // nothing that was started, so nothing to stop
+	c.kind = kind
+	c.extra().unborn = true
 	c.mu.Unlock()
-	if c.kind == nil {
-		c.kind = c.sys.kindNamed(reflect.TypeFor[M]().String())
-	}
 	if c.end(reason) {
 		c.sys.start(&c.core) // children that Start made have to end first
+		<-c.doneChan()
 	}
 }
 
@@ -132,22 +136,31 @@ func (c *cell[M]) construct() (err error) {
 	if b == nil {
 		return fault.New(fault.Internal, "actor.Spawn", "New of %s returned nil", c.path())
 	}
-	if n, ok := b.(interface{ typeName() string }); ok && c.kind == nil {
-		c.kind = c.sys.kindNamed(n.typeName())
+	kind := c.kind
+	if n, ok := b.(interface{ typeName() string }); ok && kind == nil {
+		kind = c.sys.kindNamed(n.typeName())
 	}
-	if c.kind == nil {
-		c.kind = c.sys.kindOf(reflect.TypeOf(b), reflect.TypeFor[M]())
+	if kind == nil {
+		kind = c.sys.kindOf(reflect.TypeOf(b), reflect.TypeFor[M]())
 	}
-	c.setBehavior(b)
+	c.mu.Lock()
+	c.kind, c.behavior = kind, b
+	c.mu.Unlock()
 	if s, ok := b.(Starter[M]); ok {
 		return s.Start(&c.plain)
 	}
 	return nil
 }
 
-// destruct stops the behaviour.
+// destruct stops the behaviour that New made, whatever lies on top of it, and
+// forgets it, so that it is stopped once.
 func (c *cell[M]) destruct() (err error) {
-	b, ok := c.behavior.(Stopper[M])
+	made := c.behavior
+	if r := c.rare; r != nil && len(r.behaviors) > 0 {
+		made, r.behaviors = r.behaviors[0], nil
+	}
+	c.setBehavior(nil)
+	b, ok := made.(Stopper[M])
 	if !ok {
 		return nil
 	}

@@ -17,7 +17,7 @@ type afterKids uint8
 
 const (
 	afterKidsNothing afterKids = iota
-	afterKidsDrain
+	afterKidsDrain             // the only one that lets messages be handled meanwhile
 	afterKidsEnd
 	afterKidsRestart
 	afterKidsHalted
@@ -51,7 +51,7 @@ func (c *cell[M]) handleSignal(s signal) bool {
 			return c.end(ErrPassivated)
 		}
 	case signalEnd:
-		if s.err == nil && c.opts.restart == Permanent {
+		if s.err == nil && c.opts.restart == Permanent && !c.has(flagStopping) {
 			return c.fail(ErrStop)
 		}
 		return c.end(s.err)
@@ -61,13 +61,19 @@ func (c *cell[M]) handleSignal(s signal) bool {
 		if c.behavior != nil { // else a restart is under way already
 			return c.fail(s.err)
 		}
+	case signalStartFailed:
+		if c.has(flagFailed) {
+			return c.fail(s.err)
+		}
 	case signalHalt:
 		c.retire()
 		c.suspend(flagFailed)
 		c.mu.Lock()
 		c.extra().halted = s.reply
 		c.mu.Unlock()
-		if !c.stopKids(afterKidsHalted) {
+		if c.stopKids(afterKidsHalted) {
+			c.releaseKin()
+		} else {
 			c.tellHalted()
 		}
 	case signalRestart:
@@ -95,8 +101,15 @@ func (c *core) tellHalted() {
 
 // beginStop starts a graceful end.
 func (c *cell[M]) beginStop() bool {
-	if c.ending() {
+	if c.has(flagClosed) {
 		return true
+	}
+	c.mu.Lock()
+	c.extra().draining = true
+	restarting := c.x.afterKids == afterKidsRestart
+	c.mu.Unlock()
+	if restarting {
+		return true // the children end already, and the new behaviour will drain the mailbox
 	}
 	if c.stopKids(afterKidsDrain) {
 		return true // messages are handled meanwhile: children may need it
@@ -129,17 +142,27 @@ func (c *cell[M]) end(reason error) bool {
 	}
 	c.mu.Unlock()
 	if c.stopKids(afterKidsEnd) {
+		c.settleEarly()
 		return true
 	}
 	c.terminate()
 	return false
 }
 
-// ending reports whether the mailbox is closed already.
-func (c *core) ending() bool {
+// settleEarly settles what will not be handled before the children have ended,
+// as they may be waiting for it.
+func (c *cell[M]) settleEarly() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flags&flagClosed != 0
+	why := c.x.reason
+	left, asks := c.clear(), c.takeUnsettled()
+	c.mu.Unlock()
+	if why == nil {
+		why = ErrStopped
+	}
+	c.settle(left, why)
+	for _, env := range asks {
+		env.fail(refusedWith(why, c.path()))
+	}
 }
 
 // stopKids stops the children, youngest first, one after the other. It reports
@@ -153,7 +176,7 @@ func (c *core) stopKids(then afterKids) bool {
 	c.mu.Unlock()
 	c.closeFamily(true)
 	if k := c.youngest(); k != nil {
-		k.requestStop(k.opts.stopTimeout)
+		k.requestStop(k.stopBound(then))
 		return true
 	}
 	c.mu.Lock()
@@ -162,22 +185,34 @@ func (c *core) stopKids(then afterKids) bool {
 	return false
 }
 
+// stopBound is the time a child has to stop. Where the parent's own stop is
+// bounded the child needs no bound but its own.
+func (c *core) stopBound(then afterKids) time.Duration {
+	if then == afterKidsDrain {
+		return c.opts.stopTimeout
+	}
+	return c.stopTimeout()
+}
+
 // kidEnded goes on with the stopping of children.
 func (parent *core) kidEnded(last bool) {
 	if parent.parent == nil {
 		parent.sys.kidEnded(last)
 		return
 	}
+	then := afterKidsNothing
 	parent.mu.Lock()
-	waiting := parent.x != nil && parent.x.afterKids != afterKidsNothing
+	if parent.x != nil {
+		then = parent.x.afterKids
+	}
 	parent.mu.Unlock()
-	if !waiting {
+	if then == afterKidsNothing {
 		return
 	}
 	if last {
 		parent.post(signal{kind: signalKidsGone})
 	} else if k := parent.youngest(); k != nil {
-		k.requestStop(k.opts.stopTimeout)
+		k.requestStop(k.stopBound(then))
 	}
 }
 
@@ -261,7 +296,9 @@ func (c *core) bury() {
 	for _, env := range asks {
 		env.fail(refusedWith(why, c.path()))
 	}
-	c.kind.ended.Add(processed)
+	if c.kind != nil { // nil if New never returned
+		c.kind.ended.Add(processed)
+	}
 	c.sys.actors.Add(-1)
 	last := c.parent.disown(c)
 	for _, cancel := range watching {
@@ -271,12 +308,14 @@ func (c *core) bury() {
 		w.notify(Down{Actor: c.address(), Reason: reason})
 	}
 	c.breakLinks(links, reason)
-	c.sys.hook(func(h *Hooks) {
-		if h.Stopped != nil {
-			h.Stopped(c.address(), reason)
-		}
-	})
-	publish(c.sys, func() Stopped { return Stopped{Actor: c.address(), Reason: reason} })
+	if !x.unborn {
+		c.sys.hook(func(h *Hooks) {
+			if h.Stopped != nil {
+				h.Stopped(c.address(), reason)
+			}
+		})
+		publish(c.sys, func() Stopped { return Stopped{Actor: c.address(), Reason: reason} })
+	}
 	c.mu.Lock()
 	if x.done == nil {
 		x.done = make(chan struct{})

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -23,9 +24,13 @@ type verdict struct {
 }
 
 // judge decides on the failure of a child by the parent's policy.
-func (parent *core) judge(child *core, err error) verdict {
+// A child without a behaviour, whose Start failed, can't be resumed.
+func (parent *core) judge(child *core, err error, started bool) verdict {
 	policy := parent.supervision()
 	d := decide(policy, child, err)
+	if d == ResumeChild && !started {
+		d = RestartChild
+	}
 	if d == RestartChild && child.opts.restart == Temporary {
 		d = StopChild
 	}
@@ -78,7 +83,7 @@ func (parent *core) admitRestart(policy *Supervision) (int, bool) {
 	for old < len(f.restarts) && now.Sub(f.restarts[old]) > policy.Window {
 		old++
 	}
-	f.restarts = append(f.restarts[:0], f.restarts[old:]...)
+	f.restarts = f.restarts[old:]
 	recent := len(f.restarts)
 	if recent >= policy.MaxRestarts {
 		return recent + 1, false
@@ -98,18 +103,27 @@ func (b Backoff) delay(n int) time.Duration {
 // fail carries out the verdict on a failure. It reports whether the runner
 // still owns the actor.
 func (c *cell[M]) fail(err error) bool {
-	v := c.parent.judge(&c.core, err)
-	c.recordFailure(err, v.directive)
 	c.mu.Lock()
 	c.finishBatch()
-	stopping, stopped := c.flags&flagStopping != 0, c.flags&flagStopped != 0
+	state := c.flags
+	halting := c.x != nil && c.x.interrupted
 	c.mu.Unlock()
 	switch {
-	case stopped:
+	case state&flagStopped != 0:
 		return true // turn ends the runner
-	case v.directive == ResumeChild && c.behavior != nil:
+	case state&flagKilled != 0:
+		c.recordInterrupted(err, StopChild)
+		return c.end(ErrKilled)
+	case halting:
+		c.recordInterrupted(err, RestartChild)
+		return true // the signal to halt is in the system lane
+	}
+	v := c.parent.judge(&c.core, err, c.behavior != nil)
+	c.recordFailure(err, v.directive)
+	switch {
+	case v.directive == ResumeChild:
 		return true
-	case v.directive == RestartChild && stopping:
+	case v.directive == RestartChild && state&flagStopping != 0:
 		return c.restart(0) // to drain the rest of the mailbox
 	case v.directive == RestartChild && v.group:
 		c.retire()
@@ -125,11 +139,21 @@ func (c *cell[M]) fail(err error) bool {
 	return c.end(err)
 }
 
+// recordInterrupted is recordFailure for an actor that had to give up what it
+// did: that its handler returned with the end of its context is no failure.
+func (c *core) recordInterrupted(err error, d Directive) {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrStop) {
+		c.recordFailure(err, d)
+	}
+}
+
 // escalate makes a child's failure the supervisor's own. At the top of the tree
 // there is nobody left to decide: the group is stopped and the rest goes on.
 func (parent *core) escalate(child *core, v verdict) {
 	if parent.parent != nil {
-		parent.post(signal{kind: signalFail, err: v.err})
+		if !parent.has(flagStopping) {
+			parent.post(signal{kind: signalFail, err: v.err})
+		}
 		return
 	}
 	parent.sys.log().Error("a top-level actor failed for good and is stopped", "actor", child.path(), "error", v.err)
@@ -185,6 +209,7 @@ func (c *cell[M]) restart(delay time.Duration) bool {
 		c.mu.Unlock()
 	}
 	if c.stopKids(afterKidsRestart) {
+		c.releaseKin()
 		return true
 	}
 	return c.restartLater()
@@ -194,6 +219,9 @@ func (c *cell[M]) restart(delay time.Duration) bool {
 func (c *cell[M]) restartLater() bool {
 	c.mu.Lock()
 	delay := c.extra().restartDelay
+	if c.x.draining {
+		delay = 0
+	}
 	c.x.restartDelay = 0
 	c.mu.Unlock()
 	if delay == 0 {
@@ -205,15 +233,34 @@ func (c *cell[M]) restartLater() bool {
 
 // rebuild makes the new behaviour.
 func (c *cell[M]) rebuild() bool {
+	c.mu.Lock()
+	if x := c.extra(); x.interrupted {
+		x.interrupted, x.life, x.cancel = false, nil, nil
+	}
+	stopped := c.flags&flagStopped != 0
+	c.mu.Unlock()
+	if stopped {
+		return true // abandoned meanwhile; turn ends the runner
+	}
 	c.closeFamily(false)
 	if err := c.construct(); err != nil {
+		c.setBehavior(nil) // what did not start has nothing to stop
 		if errors.Is(err, ErrStop) {
 			return c.end(nil)
 		}
-		return c.fail(err)
+		// Signals that came meanwhile, a stop for example, have their turn first.
+		c.post(signal{kind: signalStartFailed, err: err})
+		return true
 	}
 	c.mu.Lock()
+	if c.flags&flagStopped != 0 { // abandoned meanwhile
+		c.mu.Unlock()
+		return true
+	}
 	c.flags &^= flagSuspended | flagFailed
+	if c.x.draining {
+		c.flags |= flagClosed
+	}
 	c.restarts++
 	n := int(c.restarts)
 	cause := c.extra().lastErr
@@ -246,7 +293,6 @@ func (c *cell[M]) retire() {
 	}
 	c.mu.Lock()
 	c.finishBatch()
-	c.behavior = nil
 	if r := c.rare; r != nil {
 		r.behaviors = nil
 		r.unstash = len(r.stash) > 0
@@ -273,7 +319,11 @@ func (c *core) stopFailed(err error) {
 	c.mu.Lock()
 	x := c.extra()
 	x.lastErr, x.lastErrAt = err, time.Now()
+	x.failures++
 	c.mu.Unlock()
+	c.kind.failures.Add(1)
+	c.sys.failures.Add(1)
+	publish(c.sys, func() Failure { return Failure{Actor: c.address(), Err: err, Directive: ResumeChild} })
 	c.logFailure(err, ResumeChild)
 }
 
@@ -293,9 +343,10 @@ func (parent *core) group(child *core) []*core {
 // restartGroup halts the failed child's group, youngest first, and starts it
 // again, oldest first.
 func (parent *core) restartGroup(failed *core, delay time.Duration) {
-	f := parent.family()
-	f.group.Lock()
-	defer f.group.Unlock()
+	// A mutex would do, but waiting for one is not seen by testing/synctest.
+	turn := parent.family().groupTurn()
+	turn <- struct{}{}
+	defer func() { <-turn }()
 	if !failed.awaitsRestart() {
 		return // an earlier failure in the group has restarted it already
 	}
@@ -303,20 +354,60 @@ func (parent *core) restartGroup(failed *core, delay time.Duration) {
 	for i := len(members) - 1; i >= 0; i-- {
 		m := members[i]
 		if m.opts.restart == Temporary && m != failed {
+			m.interrupt()
 			m.requestStop(m.stopTimeout())
 			<-m.doneChan()
 			continue
 		}
+		m.interrupt()
 		m.call(signalHalt)
 	}
-	if delay > 0 {
-		wait := make(chan struct{})
-		parent.sys.after(delay, func() { close(wait) })
-		<-wait
+	if delay > 0 && !parent.pause(delay) {
+		return
 	}
 	for _, m := range members {
 		m.call(signalRestart)
 	}
+}
+
+// pause waits for d and reports whether the actor, or for the root the system,
+// still lives.
+func (c *core) pause(d time.Duration) bool {
+	over := make(chan struct{})
+	timer := c.sys.after(d, func() { close(over) })
+	defer timer.Stop()
+	var ended <-chan struct{} = c.sys.done
+	if c.parent != nil {
+		ended = c.doneChan()
+	}
+	select {
+	case <-over:
+		return true
+	case <-ended:
+		return false
+	}
+}
+
+// interrupt ends the context of the actor's handler, so that what it waits for,
+// an answer of a sibling that failed for example, does not hold it up.
+func (c *core) interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags&flagStopped != 0 {
+		return
+	}
+	x := c.extra()
+	x.interrupted = true
+	if x.cancel != nil {
+		x.cancel()
+	}
+}
+
+// has reports whether one of the flags is set.
+func (c *core) has(f flags) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flags&f != 0
 }
 
 // awaitsRestart reports whether the actor is suspended by a failure.

@@ -127,8 +127,8 @@ func (s *System) dispatch(f func()) {
 }
 
 // after calls f once d has passed.
-func (s *System) after(d time.Duration, f func()) {
-	time.AfterFunc(d, func() { s.dispatch(f) })
+func (s *System) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() { s.dispatch(f) })
 }
 
 // Stop ends all actors gracefully: the top-level actors one after the other,
