@@ -36,7 +36,7 @@ func (c ColumnConfig) check(check *workflow.Check, path string) {
 		return
 	}
 	if c.Type != workflow.KindDate && c.Type != workflow.KindTime {
-		check.Report(path, fmt.Sprintf("a %s has no layout", c.Type), "declare the type date or time, or leave the layout out")
+		check.Report(path, fmt.Sprintf("a column of the type %s has no layout", c.Type), "declare the type date or time, or leave the layout out")
 		return
 	}
 	// A layout has to tell one day from another.

@@ -16,7 +16,7 @@ type SinkConfig struct {
 	Path      string `yaml:"path,required" doc:"File to write. A relative path is relative to the output directory of the run. Missing directories are made."`
 	Header    bool   `yaml:"header" doc:"Whether the first row names the columns."`
 	Delimiter string `yaml:"delimiter" doc:"The character between fields."`
-	Null      string `yaml:"null" doc:"How a null is written. A text that is the same is put in quotes."`
+	NullText  string `yaml:"null_text" doc:"How a null is written. A text that is the same is put in quotes."`
 }
 
 var sinkType = workflow.SinkType[SinkConfig]{
@@ -29,15 +29,15 @@ var sinkType = workflow.SinkType[SinkConfig]{
 
 func planSink(c *workflow.Check, config SinkConfig) workflow.SinkPlan {
 	delimiter := checkDelimiter(c, config.Delimiter)
-	if strings.ContainsAny(config.Null, "\"\r\n") || strings.IndexByte(config.Null, delimiter) >= 0 {
-		c.Report("null", fmt.Sprintf("%q cannot stand for null", config.Null), "choose a text without quotes, line breaks and the delimiter, such as NULL")
+	if strings.ContainsAny(config.NullText, "\"\r\n") || strings.IndexByte(config.NullText, delimiter) >= 0 {
+		c.Report("null_text", fmt.Sprintf("%q cannot stand for null", config.NullText), "choose a text without quotes, line breaks and the delimiter, such as 'NULL'")
 	}
 	for _, column := range c.Input().Columns() {
 		if column.Kind == workflow.KindString || column.Kind == workflow.KindNull {
 			continue // quotes tell the text from the null
 		}
-		if _, err := workflow.ParseValue(column.Kind, config.Null); err == nil {
-			c.Report("null", fmt.Sprintf("%q is also a value of the column %q", config.Null, column.Name), "choose another text, such as NULL")
+		if _, err := workflow.ParseValue(column.Kind, config.NullText); err == nil {
+			c.Report("null_text", fmt.Sprintf("%q is also a value of the column %q", config.NullText, column.Name), "choose another text, such as 'NULL'")
 			break
 		}
 	}
@@ -45,7 +45,7 @@ func planSink(c *workflow.Check, config SinkConfig) workflow.SinkPlan {
 		c.Report("path", fmt.Sprintf("%q names a directory; expected a file", config.Path), "add a file name, such as "+config.Path+"rows.csv")
 	}
 	return workflow.SinkPlan{New: func(env *workflow.Env) (workflow.Sink, error) {
-		return &sink{path: env.OutputPath(config.Path), header: config.Header, delimiter: delimiter, null: config.Null}, nil
+		return &sink{path: env.OutputPath(config.Path), header: config.Header, delimiter: delimiter, null: config.NullText}, nil
 	}}
 }
 

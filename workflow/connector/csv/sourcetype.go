@@ -16,7 +16,7 @@ type SourceConfig struct {
 	Header      bool                           `yaml:"header" doc:"Whether the first row names the columns. If not, they stand in the declared order."`
 	Extra       string                         `yaml:"extra" doc:"What to do about columns of the header that are not declared: error or ignore."`
 	Delimiter   string                         `yaml:"delimiter" doc:"The character between fields."`
-	Null        []string                       `yaml:"null" doc:"Texts that mean null. In a string column they do so only without quotes."`
+	Nulls       []string                       `yaml:"nulls" doc:"Texts that mean null. In a string column they do so only without quotes."`
 	Encoding    string                         `yaml:"encoding" doc:"utf-8 or windows-1252."`
 	MaxRowBytes int                            `yaml:"max_row_bytes" doc:"Longest row, line breaks in quotes included. A longer one is set aside."`
 }
@@ -36,7 +36,7 @@ columns:
   temp_max: {type: float, required: true}
   seen_at: {type: time, layout: 02.01.2006 15:04}`,
 	Default: SourceConfig{
-		Header: true, Extra: extraError, Delimiter: ",", Null: []string{""}, Encoding: encodingUTF8, MaxRowBytes: DefaultMaxRowBytes,
+		Header: true, Extra: extraError, Delimiter: ",", Nulls: []string{""}, Encoding: encodingUTF8, MaxRowBytes: DefaultMaxRowBytes,
 	},
 	Plan: planSource,
 }
@@ -64,7 +64,7 @@ func planSource(c *workflow.Check, config SourceConfig) workflow.SourcePlan {
 	var columns []workflow.Column
 	for _, item := range config.Columns {
 		item.Value.check(c, workflow.KeyPath("columns", item.Key))
-		l.columns = append(l.columns, column{ColumnConfig: item.Value, name: item.Key, nulls: config.Null})
+		l.columns = append(l.columns, column{ColumnConfig: item.Value, name: item.Key, nulls: config.Nulls})
 		columns = append(columns, workflow.Column{Name: item.Key, Kind: item.Value.Type})
 	}
 	if c.Failed() {
@@ -76,7 +76,7 @@ func planSource(c *workflow.Check, config SourceConfig) workflow.SourcePlan {
 	}
 	if names := checkFile(c, l); l.columns == nil {
 		for _, name := range names {
-			l.columns = append(l.columns, column{ColumnConfig: ColumnConfig{Type: workflow.KindString}, name: name, nulls: config.Null})
+			l.columns = append(l.columns, column{ColumnConfig: ColumnConfig{Type: workflow.KindString}, name: name, nulls: config.Nulls})
 			columns = append(columns, workflow.Column{Name: name, Kind: workflow.KindString})
 		}
 	}
