@@ -14,6 +14,8 @@ import (
 	"github.com/troupe-dev/troupe/fault"
 )
 
+// Req W1: a run is cancelled by Cancel, by its context and by the end of the
+// system, wherever its nodes are blocked.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	for name, how := range map[string]func(r *Run, cancel context.CancelFunc, sys *actor.System){
@@ -76,6 +78,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// A cancel that comes while sinks are being committed is too late.
 func TestCancelWhileCommitting(t *testing.T) {
 	t.Parallel()
 	l := &lab{}
@@ -107,6 +110,8 @@ func TestCancelWhileCommitting(t *testing.T) {
 	})
 }
 
+// Req W7: backpressure. While the sink is blocked, the source does not run
+// ahead further than the queues between them hold.
 func TestBackpressure(t *testing.T) {
 	t.Parallel()
 	l := &lab{}

@@ -162,3 +162,30 @@ func BenchmarkExpr(b *testing.B) {
 		}
 	}
 }
+
+// Req S5: whatever the text, it compiles or there is a mistake within it; and
+// what compiles gives what it promised, or an error.
+func FuzzExpr(f *testing.F) {
+	for _, source := range []string{
+		"f > 1.0 && s == 'rain'", "d + 1", "coalesce(temp_max, 1.0)", "[1, 2].map(x, x * i)[0]", "s.split('')[0]",
+		"has({'a': 1}.a)", "timestamp('x')", "duration('1h') + t", "b\"x\"", "r'\\x'", "i = 1", "\"\xff\"", "'\\u00e9' + s", "1u",
+		"{'a': i}['b']", "math.bitShiftLeft(i, 70)", "s.substring(9)", "'%s'.format([d])", "type(d)", "d == null", "-9223372036854775808",
+	} {
+		f.Add(source)
+	}
+	c := newCompiler([]Input{{Name: "year", Kind: KindInt, Value: Int(2012)}})
+	f.Fuzz(func(t *testing.T, source string) {
+		p, mistakes := c.compile(Expr(source), exprSchema)
+		for _, m := range mistakes {
+			if m.message == "" || m.offset < 0 || m.offset > len(source) {
+				t.Fatalf("%q: %+v", source, m)
+			}
+		}
+		if len(mistakes) > 0 {
+			return
+		}
+		if v, err := p.Eval(exprRow); err == nil && !v.IsNull() && v.Kind() != p.Kind() {
+			t.Fatalf("%q gives a %s, promised %s", source, v.Kind(), p.Kind())
+		}
+	})
+}

@@ -14,6 +14,8 @@ import (
 	"github.com/troupe-dev/troupe/fault"
 )
 
+// Req W1: a failure anywhere fails the run with the node and the place, and
+// no sink keeps anything.
 func TestRunFailures(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
@@ -97,6 +99,7 @@ func TestRunFailures(t *testing.T) {
 	}
 }
 
+// Req W1: one failing sink aborts all, also those that were fine.
 func TestFailingSinkAbortsAll(t *testing.T) {
 	t.Parallel()
 	l := &lab{}
@@ -119,6 +122,8 @@ func TestFailingSinkAbortsAll(t *testing.T) {
 	})
 }
 
+// Req W1: sinks are committed one after the other; when a later one fails, the
+// error says which ones stand.
 func TestSecondCommitFails(t *testing.T) {
 	t.Parallel()
 	l := &lab{}
@@ -143,6 +148,7 @@ func TestSecondCommitFails(t *testing.T) {
 	})
 }
 
+// Req A6, F7: a panic in a node is logged with its stack.
 func TestPanicIsLoggedWithItsStack(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -85,6 +85,7 @@ func (l *loader) connect() {
 			continue
 		case n.kind != nil && n.Role != RoleSource && len(l.text.Nodes[i].From) == 0:
 			if given && !from.IsNull() && !from.IsList() || misspells(n.at, "from") {
+				l.unsure = true
 				continue // which is reported already
 			}
 			l.report(n.at, "name the nodes whose rows come in, such as from: "+l.exampleID(n), "the %s %q has no input", n.Role, n.ID)
@@ -99,7 +100,7 @@ func (l *loader) connect() {
 		}
 	}
 	for _, n := range l.nodes {
-		if n.kind != nil && n.Role != RoleSink && !n.read && n.ID != "" {
+		if n.kind != nil && n.Role != RoleSink && !n.read && n.ID != "" && !l.unsure {
 			l.report(n.at, "a node with from: "+n.ID+" would take them", "nothing reads the rows of %q", n.ID)
 		}
 	}
@@ -137,6 +138,7 @@ func (l *loader) connectOne(n *graphNode, at yamldoc.Node, reference string) {
 			}
 		}
 		l.problems = append(l.problems, at.Unknown("node", id, ids))
+		l.unsure = true
 		return
 	}
 	source.read = true

@@ -141,6 +141,7 @@ type loader struct {
 	problems   yamldoc.Errors
 	nodes      []*graphNode
 	byID       map[string]*graphNode
+	unsure     bool // a reference is lost, so that a node may only seem unread
 }
 
 func (l *loader) report(n yamldoc.Node, hint, format string, args ...any) {

@@ -12,6 +12,8 @@ import (
 	"github.com/troupe-dev/troupe/fault"
 )
 
+// The rows that are set aside are kept in memory up to a bound, and all of
+// them in a file.
 func TestRejects(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -33,6 +35,7 @@ func TestRejects(t *testing.T) {
 	})
 }
 
+// A run that fails leaves no file of rejects, not even a temporary one.
 func TestRejectsOfAFailedRun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -88,6 +91,8 @@ func TestSinksThatWriteTheSame(t *testing.T) {
 	}
 }
 
+// Req W1: the engine counts for itself, so that a lost row is found whoever
+// lost it.
 func TestConservation(t *testing.T) {
 	t.Parallel()
 	build := func() ([]*nodeTrack, []*edgeTrack) {

@@ -158,22 +158,6 @@ nodes:
 `, rows, source)
 }
 
-// Req W1: a failure anywhere fails the run with the node and the place, and
-// no sink keeps anything.
-// Req W1: one failing sink aborts all, also those that were fine.
-// Req W1: sinks are committed one after the other; when a later one fails, the
-// error says which ones stand.
-// Req W1: a run is cancelled by Cancel, by its context and by the end of the
-// system, wherever its nodes are blocked.
-// A cancel that comes while sinks are being committed is too late.
-// Req W7: backpressure. While the sink is blocked, the source does not run
-// ahead further than the queues between them hold.
-// Req A6, F7: a panic in a node is logged with its stack.
-// The rows that are set aside are kept in memory up to a bound, and all of
-// them in a file.
-// A run that fails leaves no file of rejects, not even a temporary one.
-// Req W1: the engine counts for itself, so that a lost row is found whoever
-// lost it.
 // Subscribers see that something has changed, at the latest the end.
 func TestSubscribe(t *testing.T) {
 	t.Parallel()
