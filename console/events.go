@@ -53,11 +53,18 @@ const textMax = 500
 // Events keeps the last events of each kind: a storm of failures does not push
 // out the one alert that explains it. It is safe for concurrent use.
 type Events struct {
-	mu     sync.Mutex
-	seq    uint64
-	size   int
-	rings  [len(eventKinds)][]Event // grow up to size, then are written around
-	counts [len(eventKinds)]uint64
+	mu    sync.Mutex
+	seq   uint64
+	size  int
+	rings [len(eventKinds)]ring
+}
+
+// ring keeps the last events of one kind. It grows up to the size, then each
+// new event takes the place of the oldest.
+type ring struct {
+	events []Event
+	oldest int
+	count  uint64 // of all events there have been
 }
 
 // NewEvents makes an empty list that keeps perKind events of each kind;
@@ -84,12 +91,14 @@ func (e *Events) Add(ev Event) {
 	defer e.mu.Unlock()
 	e.seq++
 	ev.Seq = e.seq
-	if len(e.rings[kind]) < e.size {
-		e.rings[kind] = append(e.rings[kind], ev)
+	ring := &e.rings[kind]
+	if len(ring.events) < e.size {
+		ring.events = append(ring.events, ev)
 	} else {
-		e.rings[kind][e.counts[kind]%uint64(e.size)] = ev
+		ring.events[ring.oldest] = ev
+		ring.oldest = (ring.oldest + 1) % e.size
 	}
-	e.counts[kind]++
+	ring.count++
 }
 
 // Since returns the events kept whose Seq is greater than seq, oldest first.
@@ -100,8 +109,8 @@ func (e *Events) Since(seq uint64) []Event {
 	if seq >= e.seq {
 		return out
 	}
-	for _, ring := range e.rings {
-		for _, ev := range ring {
+	for i := range e.rings {
+		for _, ev := range e.rings[i].events {
 			if ev.Seq > seq {
 				out = append(out, ev)
 			}
@@ -118,7 +127,7 @@ func (e *Events) Counts() map[EventKind]uint64 {
 	defer e.mu.Unlock()
 	out := make(map[EventKind]uint64, len(eventKinds))
 	for i, kind := range eventKinds {
-		out[kind] = e.counts[i]
+		out[kind] = e.rings[i].count
 	}
 	return out
 }

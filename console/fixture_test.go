@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -64,7 +63,7 @@ func newFixture(t *testing.T, change func(*console.Options)) *fixture {
 	f := &fixture{events: console.NewEvents(0), runs: newFakeRuns(), level: new(slog.LevelVar)}
 	f.sys = actor.NewSystem(actor.Options{
 		Name:   "weather-1",
-		Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 		Hooks:  []actor.Hooks{f.events.Hooks()},
 	})
 	t.Cleanup(func() {

@@ -41,7 +41,7 @@ func TestPage(t *testing.T) {
 }
 
 func row(path string) string {
-	return fmt.Sprintf(`document.querySelector('tr.actor[data-key="%s"]')`, path)
+	return fmt.Sprintf(`document.querySelector('tr.actor[data-key=%q]')`, path)
 }
 
 func pageTree(t *testing.T, b *browser, f *fixture) {

@@ -76,7 +76,7 @@ var load = sync.OnceValue(func() *page {
 			return err
 		}
 		name = strings.TrimPrefix(name, root+"/")
-		fmt.Fprintf(all, "%s\x00%d\x00%s", name, len(body), body)
+		all.Write(fmt.Appendf(nil, "%s\x00%d\x00%s", name, len(body), body))
 		p.assets[name] = newAsset(name, body)
 		return nil
 	})
