@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,12 +18,16 @@ type configFlags struct {
 	values []node.Assignment
 }
 
-// register adds --config, --set and a flag for each setting that has one.
-func (c *configFlags) register(cmd *cobra.Command) {
+// register adds --config, --set and a flag for each setting that has one, or for
+// those of the keys alone.
+func (c *configFlags) register(cmd *cobra.Command, keys ...string) {
 	flags := cmd.Flags()
 	flags.StringVar(&c.file, "config", "", "configuration `FILE` (default troupe.yaml, if there is one)")
 	flags.Var(&setFlag{c}, "set", "set any setting; see troupe config explain")
 	for _, spec := range node.FlagSpecs() {
+		if len(keys) > 0 && !slices.Contains(keys, spec.Key) {
+			continue
+		}
 		f := flags.VarPF(&keyFlag{c, spec}, spec.Name, "", spec.Doc)
 		if spec.Bool {
 			f.NoOptDefVal = "true"

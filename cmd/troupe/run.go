@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/node"
+	"github.com/troupe-dev/troupe/telemetry"
+	"github.com/troupe-dev/troupe/workflow"
+)
+
+// rejectsShown is how many rows that were set aside are printed.
+const rejectsShown = 10
+
+func (a *app) runCommand() *cobra.Command {
+	var config configFlags
+	inputs := inputFlags{}
+	var out string
+	cmd := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Run one workflow to its end",
+		Long: `Runs the workflow that FILE defines. Paths of sources are relative to FILE,
+paths of sinks to the output directory. Rows that cannot be processed are set
+aside and reported; they do not fail the run. A run that fails or is
+interrupted leaves no half-written output.
+
+With -o json the one document on standard output is the state of the run at its
+end, the same as the console's API gives.`,
+		Args: files(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			settings, err := config.load(a)
+			if err != nil {
+				return err
+			}
+			// Whatever goes wrong is this command's own error, so records would repeat it.
+			config.setDefault(settings, "log.level", func(c *node.Config) { c.Log.Level = slog.LevelError })
+			definition, err := loadDefinition(args[0], inputs)
+			if err != nil {
+				return err
+			}
+			return a.runWorkflow(cmd.Context(), settings.Config, definition, out)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", ".", "output `DIR` of sinks with a relative path")
+	inputs.register(cmd)
+	config.register(cmd, "log.level", "shutdown_timeout")
+	return cmd
+}
+
+// runWorkflow runs a definition in an actor system of its own and prints what
+// became of it.
+func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *workflow.Definition, out string) error {
+	ctx, restore := a.interruptible(ctx)
+	defer restore()
+	line := newProgressLine(a.stderr)
+	log := telemetry.NewLogger(line, config.Log.Level)
+	sys := actor.NewSystem(actor.Options{Name: config.Name, Logger: log, ShutdownTimeout: config.ShutdownTimeout})
+	run, err := workflow.Start(ctx, sys, definition, workflow.StartOptions{OutputDir: out, Log: log})
+	if err != nil {
+		return err
+	}
+	info, err := a.await(ctx, config.ShutdownTimeout, sys, run, line)
+	if printed := a.printRun(info); printed != nil {
+		return printed
+	}
+	if err != nil && context.Cause(ctx) != nil {
+		return &exitError{exitInterrupted, err}
+	}
+	return err
+}
+
+// await waits for the end of a run and of the system. Once ctx has ended, which
+// cancels the run, it waits no longer than the shutdown timeout.
+func (a *app) await(ctx context.Context, timeout time.Duration, sys *actor.System, run *workflow.Run, line *progressLine) (workflow.RunInfo, error) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		line.follow(run)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	// What has ended stops at once; what was cancelled has the timeout to end.
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	stopErr := sys.Stop(stopCtx)
+	info, err := run.Wait(stopCtx)
+	line.clear()
+	if err == nil {
+		err = stopErr
+	}
+	return info, err
+}
+
+// printRun prints the state of a run at its end.
+func (a *app) printRun(info workflow.RunInfo) error {
+	if a.output == outputJSON {
+		return a.printJSON(info)
+	}
+	rows := make([][]string, len(info.Nodes))
+	for i, n := range info.Nodes {
+		rows[i] = []string{
+			n.ID, n.Type, string(n.State), grouped(n.RowsIn), grouped(n.RowsOut), grouped(n.Rejected),
+			n.Duration.Round(10 * time.Microsecond).String(),
+		}
+	}
+	if err := a.printTable([]string{"NODE", "TYPE", "STATE", "IN", "OUT", "SET ASIDE", "TIME"}, rows); err != nil {
+		return err
+	}
+	a.printRejects(info)
+	if info.State == workflow.StateCompleted {
+		for _, n := range info.Nodes {
+			if n.Artifact == nil {
+				continue
+			}
+			where := n.Artifact.Path
+			if n.Artifact.Table != "" {
+				where += ", table " + n.Artifact.Table
+			}
+			fmt.Fprintf(a.stdout, "\n%s: %s", n.ID, where)
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	_, err := fmt.Fprintf(a.stdout, "\n%s\n", summary(info))
+	return err
+}
+
+// printRejects prints the first rows that were set aside.
+func (a *app) printRejects(info workflow.RunInfo) {
+	if len(info.Rejects) == 0 {
+		return
+	}
+	fmt.Fprintf(a.stdout, "\nset aside:\n")
+	for _, r := range info.Rejects[:min(len(info.Rejects), rejectsShown)] {
+		where := r.File
+		if r.Line > 0 {
+			where += ":" + strconv.Itoa(r.Line)
+		}
+		if where == "" {
+			where = r.Node
+		}
+		if r.Column != "" {
+			where += ": " + r.Column
+		}
+		fmt.Fprintf(a.stdout, "  %s: %s\n", where, r.Reason)
+	}
+	if more := info.RejectedTotal - int64(min(len(info.Rejects), rejectsShown)); more > 0 {
+		fmt.Fprintf(a.stdout, "  and %s more\n", grouped(more))
+	}
+}
+
+// summary is a finished run in one line.
+func summary(info workflow.RunInfo) string {
+	return fmt.Sprintf("%s %s in %s: %s rows in, %s out, %s set aside", info.Workflow, info.State,
+		info.Finished.Sub(info.Started).Round(time.Millisecond), grouped(info.RowsIn()), grouped(info.RowsOut()), grouped(info.RejectedTotal))
+}

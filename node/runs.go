@@ -1,0 +1,406 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/console"
+	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/workflow"
+)
+
+// Runs are a node's workflow runs: those under way and the last that ended.
+// Each is a child of the actor /runs and writes into a directory of its own,
+// runs/TIME-NAME below the data directory. Its methods are safe for concurrent
+// use.
+type Runs struct {
+	definition *workflow.Definition // what Start runs; nil: nothing
+	dir        string               // holds the directories of the runs
+	keep       int
+	maxActive  int
+	log        *slog.Logger
+
+	supervisor actor.Ref[startRun]
+	watchers   sync.WaitGroup // one for each run under way
+	pruning    sync.Mutex
+
+	mu       sync.Mutex
+	entries  []*runEntry // oldest first
+	active   int
+	draining bool
+	idle     chan struct{} // closed when draining and nothing is active
+}
+
+// runEntry is one run and where it writes.
+type runEntry struct {
+	run  *workflow.Run
+	dir  string
+	done bool
+}
+
+// startRun asks the supervisor of the runs for another child.
+type startRun struct {
+	definition *workflow.Definition
+	reply      actor.Reply[*runEntry]
+}
+
+func newRuns(config Config, definition *workflow.Definition, log *slog.Logger) *Runs {
+	return &Runs{
+		definition: definition,
+		dir:        filepath.Join(config.DataDir, "runs"),
+		keep:       config.Runs.Keep,
+		maxActive:  config.Runs.MaxActive,
+		log:        log,
+		idle:       make(chan struct{}),
+	}
+}
+
+// spawn starts the supervisor of the runs.
+func (r *Runs) spawn(parent actor.Parent) (err error) {
+	r.supervisor, err = actor.Spawn(parent, actor.Spec[startRun]{
+		Name: "runs",
+		Type: "run-supervisor",
+		New:  func() actor.Behavior[startRun] { return actor.BehaviorFunc[startRun](r.receive) },
+	})
+	return err
+}
+
+// receive starts a run below the supervisor.
+func (r *Runs) receive(ctx *actor.Context[startRun], m startRun) error {
+	entry, err := r.begin(ctx, m.definition)
+	if err != nil {
+		m.reply.Fail(err)
+		return nil // a run that cannot start is no failure of its supervisor
+	}
+	m.reply.Send(entry)
+	return nil
+}
+
+// begin starts a run, unless there are too many.
+func (r *Runs) begin(parent actor.Parent, definition *workflow.Definition) (*runEntry, error) {
+	if err := r.reserve(); err != nil {
+		return nil, err
+	}
+	entry, err := r.launch(parent, definition)
+	if err != nil {
+		r.release()
+		return nil, err
+	}
+	r.mu.Lock()
+	r.entries = append(r.entries, entry)
+	r.mu.Unlock()
+	r.watchers.Go(func() { r.watch(entry) })
+	return entry, nil
+}
+
+// launch makes the directory of a run and starts it.
+func (r *Runs) launch(parent actor.Parent, definition *workflow.Definition) (*runEntry, error) {
+	dir, err := r.makeDir(definition.Name)
+	if err != nil {
+		return nil, err
+	}
+	// Not the asker's context: the run outlives it, and ends with its parent.
+	run, err := workflow.Start(context.Background(), parent, definition, workflow.StartOptions{OutputDir: dir, Log: r.log})
+	if err != nil {
+		return nil, errors.Join(err, removeEmpty(dir))
+	}
+	return &runEntry{run: run, dir: dir}, nil
+}
+
+// reserve counts a run before it starts, so that drain waits for it.
+func (r *Runs) reserve() error {
+	const op = "node.Runs.Start"
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.draining {
+		return fault.New(fault.Unavailable, op, "the node is stopping")
+	}
+	if r.active >= r.maxActive {
+		return &fault.Error{
+			Code: fault.ResourceExhausted, Op: op, Message: fmt.Sprintf("%d runs are under way, as many as runs.max_active allows", r.active),
+			Hint: "wait for one to end",
+		}
+	}
+	r.active++
+	return nil
+}
+
+// release gives a place back.
+func (r *Runs) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.active--
+	if r.draining && r.active == 0 {
+		close(r.idle)
+	}
+}
+
+// watch waits for the end of a run and tidies up after it.
+func (r *Runs) watch(entry *runEntry) {
+	info, err := entry.run.Wait(context.Background())
+	attrs := []any{
+		"workflow_id", info.Workflow, "execution_id", info.ID, "state", string(info.State), "rows_in", info.RowsIn(),
+		"rows_out", info.RowsOut(), "set_aside", info.RejectedTotal, "duration_ms", info.Finished.Sub(info.Started).Milliseconds(),
+	}
+	if err != nil {
+		r.log.Error("workflow run ended", append(attrs, "error", err)...)
+	} else {
+		r.log.Info("workflow run ended", attrs...)
+	}
+	if err := removeEmpty(entry.dir); err != nil {
+		r.log.Warn("the directory of a run cannot be removed", "error", err)
+	}
+	r.mu.Lock()
+	entry.done = true
+	r.mu.Unlock()
+	r.prune()
+	r.release()
+}
+
+// List returns the runs, newest first.
+func (r *Runs) List() []workflow.RunInfo {
+	r.mu.Lock()
+	entries := slices.Clone(r.entries)
+	r.mu.Unlock()
+	infos := make([]workflow.RunInfo, len(entries))
+	for i, e := range entries {
+		infos[len(entries)-1-i] = e.run.Info()
+	}
+	return infos
+}
+
+// Get returns one run.
+func (r *Runs) Get(id string) (workflow.RunInfo, bool) {
+	entry := r.find(id)
+	if entry == nil {
+		return workflow.RunInfo{}, false
+	}
+	return entry.run.Info(), true
+}
+
+func (r *Runs) find(id string) *runEntry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.entries {
+		if e.run.ID() == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// Start starts the node's workflow and returns the new run's id. The run does
+// not end with ctx.
+//
+// Errors: FAILED_PRECONDITION if the node has no workflow, RESOURCE_EXHAUSTED if
+// too many runs are under way, UNAVAILABLE if the node is stopping.
+func (r *Runs) Start(ctx context.Context) (id string, err error) {
+	if r.definition == nil {
+		return "", fault.New(fault.FailedPrecondition, "node.Runs.Start", "this node has no workflow")
+	}
+	entry, err := actor.Ask(ctx, r.supervisor, func(reply actor.Reply[*runEntry]) startRun {
+		return startRun{r.definition, reply}
+	})
+	if err != nil {
+		return "", err
+	}
+	return entry.run.ID(), nil
+}
+
+// Wait waits until a run has ended. The error says why it failed or was
+// cancelled, or is NOT_FOUND.
+func (r *Runs) Wait(ctx context.Context, id string) (workflow.RunInfo, error) {
+	entry := r.find(id)
+	if entry == nil {
+		return workflow.RunInfo{}, noRun("node.Runs.Wait", id)
+	}
+	return entry.run.Wait(ctx)
+}
+
+// Result reads a page of the first table that a run wrote: that of a sink.sqlite
+// if it has one, else that of a sink.csv.
+func (r *Runs) Result(ctx context.Context, id string, limit, offset int) (console.Table, error) {
+	const op = "node.Runs.Result"
+	entry := r.find(id)
+	if entry == nil {
+		return console.Table{}, noRun(op, id)
+	}
+	info := entry.run.Info()
+	if info.State != workflow.StateCompleted {
+		return console.Table{}, &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "the run has written no table; it is " + string(info.State)}
+	}
+	results := Artifacts(entry.run.Definition(), info)
+	if len(results) == 0 {
+		return console.Table{}, &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "the run wrote nothing that can be shown"}
+	}
+	first := results[0]
+	rows, err := ReadArtifact(ctx, first.Artifact, first.Schema, limit, offset)
+	if err != nil {
+		return console.Table{}, err
+	}
+	return console.Table{
+		Name:    cmp.Or(first.Artifact.Table, filepath.Base(first.Artifact.Path)),
+		Columns: first.Schema.Columns(),
+		Rows:    rows,
+		Total:   int(first.Rows),
+	}, nil
+}
+
+// A SinkResult is what one sink of a completed run wrote.
+type SinkResult struct {
+	Node     string // id of the sink
+	Artifact workflow.Artifact
+	Schema   workflow.Schema
+	Rows     int64
+}
+
+// Artifacts lists what the sinks of a run wrote and [ReadArtifact] can read
+// back, SQLite tables first.
+func Artifacts(definition *workflow.Definition, info workflow.RunInfo) []SinkResult {
+	var results []SinkResult
+	for i, n := range info.Nodes {
+		if n.Artifact == nil || n.Artifact.Type != "sqlite" && n.Artifact.Type != "csv" {
+			continue
+		}
+		results = append(results, SinkResult{Node: n.ID, Artifact: *n.Artifact, Schema: definition.Nodes[i].Schema, Rows: n.RowsOut})
+	}
+	slices.SortStableFunc(results, func(a, b SinkResult) int { return -cmp.Compare(a.Artifact.Type, b.Artifact.Type) })
+	return results
+}
+
+func noRun(op, id string) error {
+	return &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "there is no such run"}
+}
+
+// drain refuses new runs and waits until those under way have ended. When ctx
+// ends first, they are cancelled, and left to the tree to stop.
+func (r *Runs) drain(ctx context.Context) {
+	r.mu.Lock()
+	if r.draining {
+		r.mu.Unlock()
+		return
+	}
+	r.draining = true
+	active := r.active
+	if active == 0 {
+		close(r.idle)
+	}
+	r.mu.Unlock()
+	select {
+	case <-r.idle:
+		return
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.entries {
+		if !e.done {
+			r.log.Warn("a workflow run is cancelled because the node stops", "execution_id", e.run.ID())
+			e.run.Cancel()
+		}
+	}
+}
+
+// settle waits until everything that followed a run's end is done, or ctx ends.
+func (r *Runs) settle(ctx context.Context) {
+	settled := make(chan struct{})
+	go func() {
+		r.watchers.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	}
+}
+
+// runDir is the shape of the names that makeDir gives; nothing else is ever
+// removed.
+var runDir = regexp.MustCompile(`^[0-9]{8}-[0-9]{6}\.[0-9]{9}-[A-Za-z0-9_-]{1,40}$`)
+
+// makeDir makes a directory for a run's output. Names sort by time.
+func (r *Runs) makeDir(workflowName string) (string, error) {
+	const what = "the output directory of the run cannot be made"
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return "", fileError(what, r.dir, err)
+	}
+	name := strings.Map(func(c rune) rune {
+		if c < 128 && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_') {
+			return c
+		}
+		return '-'
+	}, workflowName)
+	name = cmp.Or(name[:min(len(name), 40)], "run")
+	for {
+		dir := filepath.Join(r.dir, time.Now().UTC().Format("20060102-150405.000000000")+"-"+name)
+		err := os.Mkdir(dir, 0o755)
+		switch {
+		case err == nil:
+			return dir, nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", fileError(what, dir, err)
+		}
+	}
+}
+
+// removeEmpty removes the directory of a run that wrote nothing.
+func removeEmpty(dir string) error {
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		return nil //nolint:nilerr // a directory that is gone needs no removal
+	}
+	return os.Remove(dir)
+}
+
+// prune forgets the oldest runs beyond the number to keep, and removes the
+// oldest directories, those of earlier processes included.
+func (r *Runs) prune() {
+	r.pruning.Lock()
+	defer r.pruning.Unlock()
+	r.mu.Lock()
+	busy := map[string]bool{}
+	finished := 0
+	for _, e := range r.entries {
+		if e.done {
+			finished++
+		}
+	}
+	r.entries = slices.DeleteFunc(r.entries, func(e *runEntry) bool {
+		if !e.done {
+			busy[e.dir] = true
+			return false
+		}
+		finished--
+		return finished >= r.keep
+	})
+	r.mu.Unlock()
+	listed, err := os.ReadDir(r.dir)
+	if err != nil {
+		return // nothing has been written
+	}
+	var dirs []string
+	for _, d := range listed {
+		dir := filepath.Join(r.dir, d.Name())
+		if d.IsDir() && runDir.MatchString(d.Name()) && !busy[dir] {
+			dirs = append(dirs, dir)
+		}
+	}
+	slices.Sort(dirs)
+	for _, dir := range dirs[:max(0, len(dirs)-r.keep)] {
+		if err := os.RemoveAll(dir); err != nil {
+			r.log.Warn("the output of an old run cannot be removed", "error", err)
+		}
+	}
+}
