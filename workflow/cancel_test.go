@@ -170,3 +170,41 @@ func TestStartWithAnEndedContext(t *testing.T) {
 		}
 	})
 }
+
+// A run is a child of whoever starts it: an actor's handler, too.
+func TestStartBelowAnActor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &lab{}
+		d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(line(100, ""))}}, "w.yaml", LoadOptions{Registry: l.registry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+		type start struct{ reply actor.Reply[*Run] }
+		boss, err := actor.Spawn(sys, actor.Spec[start]{Name: "runs", New: func() actor.Behavior[start] {
+			return actor.BehaviorFunc[start](func(ctx *actor.Context[start], m start) error {
+				r, err := Start(context.WithoutCancel(ctx), ctx, d, StartOptions{})
+				if err != nil {
+					return err
+				}
+				m.reply.Send(r)
+				return nil
+			})
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := actor.Ask(t.Context(), boss, func(reply actor.Reply[*Run]) start { return start{reply} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := r.Wait(t.Context())
+		if err != nil || !strings.HasPrefix(info.Nodes[0].ActorPath, "/runs/line-") || !strings.HasSuffix(info.Nodes[0].ActorPath, "/in") {
+			t.Errorf("%s, %v", info.Nodes[0].ActorPath, err)
+		}
+		if err := sys.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -178,18 +178,39 @@ func (m *machine) commitNext() []command {
 }
 
 func (m *machine) failed(in nodeFailed) []command {
-	err := in.err
-	if len(m.committed) > 0 {
-		err = &fault.Error{
-			Message: "committed before it failed: " + strings.Join(m.committed, ", "), Cause: in.err,
-			Hint: "the results of these sinks are in place; those of the others are not",
-		}
-	}
 	var out []command
 	if in.node != "" {
 		out = record(in.node, NodeFailed)
 	}
-	return append(out, m.end(outcome{state: StateFailed, node: in.node, err: err})...)
+	return append(out, m.end(outcome{state: StateFailed, node: in.node, err: m.partly(in.err)})...)
+}
+
+// partly adds to an error which sinks are committed already.
+func (m *machine) partly(err error) error {
+	if len(m.committed) == 0 {
+		return err
+	}
+	return &fault.Error{
+		Message: "committed before it failed: " + strings.Join(m.committed, ", "), Cause: err,
+		Hint: "the results of these sinks are in place; those of the others are not",
+	}
+}
+
+// interrupt decides on a run that was stopped from outside, if nothing was
+// decided before. Given are the sinks that are committed in fact: the report
+// of the last one may not have arrived.
+func (m *machine) interrupt(committed []string, err error) outcome {
+	if m.phase == phaseDone {
+		return m.outcome
+	}
+	m.committed = committed
+	switch len(committed) {
+	case 0:
+		return outcome{state: StateCancelled, err: err}
+	case len(m.sinks):
+		return outcome{state: StateCompleted}
+	}
+	return outcome{state: StateFailed, err: m.partly(err)}
 }
 
 func (m *machine) end(o outcome) []command {

@@ -66,6 +66,35 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// A run that is stopped from outside ends by what is committed in fact.
+func TestDecisionsOnInterruption(t *testing.T) {
+	t.Parallel()
+	d := &Definition{Nodes: []Node{{ID: "in", Role: RoleSource}, {ID: "a", Role: RoleSink}, {ID: "b", Role: RoleSink}}}
+	stopped := errors.New("stopped")
+	for _, tc := range []struct {
+		committed []string
+		state     State
+		err       string
+	}{
+		{nil, StateCancelled, "stopped"},
+		{[]string{"a"}, StateFailed, "committed before it failed: a: stopped"},
+		{[]string{"a", "b"}, StateCompleted, "<nil>"},
+	} {
+		m := newMachine(d)
+		m.step(runStarted{})
+		o := m.interrupt(tc.committed, stopped)
+		if o.state != tc.state || !strings.HasPrefix(fmt.Sprint(o.err), tc.err) {
+			t.Errorf("%v committed: %s, %v", tc.committed, o.state, o.err)
+		}
+	}
+	m := newMachine(d)
+	m.step(runStarted{})
+	m.step(nodeFailed{node: "in", err: errors.New("first")})
+	if o := m.interrupt(nil, stopped); o.state != StateFailed || o.err.Error() != "first" {
+		t.Errorf("what was decided before is changed to %s, %v", o.state, o.err)
+	}
+}
+
 func parseInput(text string) input {
 	what, rest, _ := strings.Cut(text, " ")
 	node, message, _ := strings.Cut(rest, " ")

@@ -130,6 +130,9 @@ func (l *loader) connectOne(n *graphNode, at yamldoc.Node, reference string) {
 		handle = OutHandle
 	}
 	source, ok := l.byID[id]
+	if !ok && len(l.problems) >= yamldoc.ErrorsMax {
+		return // no more are shown, and looking for a name that is close takes time
+	}
 	if !ok {
 		ids := make([]string, 0, len(l.nodes))
 		for _, other := range l.nodes {

@@ -158,10 +158,14 @@ func (a *runActor) record(ctx *actor.Context[input], event EventType, node strin
 
 // Stop gives the run its final state. By now every node has cleaned up.
 func (a *runActor) Stop(ctx *actor.Context[input]) error {
-	r, o := a.run, a.machine.outcome
-	if a.machine.phase != phaseDone {
-		o = outcome{state: StateCancelled, err: errStopped}
+	r := a.run
+	var committed []string
+	for _, t := range r.nodes {
+		if info, _ := t.info(); info.Role == RoleSink && info.State == StateCompleted {
+			committed = append(committed, info.ID)
+		}
 	}
+	o := a.machine.interrupt(committed, errStopped)
 	err := r.rejects.abort()
 	if o.state != StateCompleted {
 		o.err = r.withCleanup(o.err)

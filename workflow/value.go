@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/internal/suggest"
+	"github.com/troupe-dev/troupe/internal/yamldoc"
 )
 
 // Kind is the type of a column and of the values in it.
@@ -67,6 +68,22 @@ func (k *Kind) UnmarshalText(text []byte) error {
 	*k = parsed
 	return nil
 }
+
+// UnmarshalNode reads the type of a column in a definition, which is not null.
+func (k *Kind) UnmarshalNode(_ *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors {
+	parsed, err := ParseKind(n.Text())
+	switch {
+	case err != nil && n.IsString():
+		return yamldoc.Errors{n.Errorf("%s", err)}
+	case err != nil, parsed == KindNull:
+		return yamldoc.Errors{n.Errorf("expected a type: one of %s", strings.Join(kindNames[1:], ", "))}
+	}
+	*k = parsed
+	return nil
+}
+
+// YAMLType names the type in the documentation of node types.
+func (k Kind) YAMLType() string { return "type" }
 
 // Value is one cell: a null, or a value of one of the kinds. It is a small
 // comparable value; == is the equality that grouping uses (nulls are equal to
