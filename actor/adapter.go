@@ -15,7 +15,10 @@ type adapter[A, B any] struct {
 func (a *adapter[A, B]) Deliver(ctx context.Context, m A) error { return a.to.Tell(ctx, a.f(m)) }
 
 func (a *adapter[A, B]) accept(ctx context.Context, m A, env *envelope, wait bool) error {
-	if to, ok := a.to.target.(acceptor[B]); ok {
+	switch to := a.to.target.(type) {
+	case *cell[B]:
+		return to.acceptFor(ctx, a.f(m), env, wait)
+	case acceptor[B]:
 		return to.accept(ctx, a.f(m), env, wait)
 	}
 	return a.to.tellElsewhere(ctx, a.f(m), wait)

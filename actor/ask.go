@@ -225,10 +225,10 @@ func handleHere[R, M any](c *cell[M], caller *core, cl *call[R], build func(Repl
 	c.pos = 1
 	step = stepHandle
 	if c.processed >= c.nextSample {
-		c.nextSample = c.processed + sampleEvery
+		weight := c.sampleWeight()
 		start := time.Now()
 		err = c.receive(&c.one[0])
-		c.sample(time.Since(start), sampleEvery)
+		c.sample(time.Since(start), weight)
 	} else {
 		err = c.receive(&c.one[0])
 	}
@@ -294,8 +294,13 @@ func askElsewhere[R, M any](ctx context.Context, to Ref[M], build func(Reply[R])
 	if to.target == nil {
 		return zero, ErrNoActor
 	}
-	cl := newQueuedCall[R, M](ctx, callerOf(ctx))
+	caller := callerOf(ctx)
+	cl := newQueuedCall[R, M](ctx, caller)
 	m := build(Reply[R]{cl})
+	if caller != nil {
+		caller.giveAway()
+		defer caller.waitsFor.Store(nil)
+	}
 	var err error
 	if t, ok := to.target.(acceptor[M]); ok {
 		err = t.accept(ctx, m, &cl.envelope, true)

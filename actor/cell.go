@@ -48,6 +48,14 @@ func (c *cell[M]) rareState() *rare[M] {
 	return c.rare
 }
 
+// rareNow returns the rare state, if there is any, for what is the runner's own
+// in it: a sender may be making it.
+func (c *cell[M]) rareNow() *rare[M] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rare
+}
+
 // setBehavior changes the behaviour; Tree reads it under the lock.
 func (c *cell[M]) setBehavior(b Behavior[M]) {
 	c.mu.Lock()

@@ -67,7 +67,7 @@ func (x *Context[M]) Become(b Behavior[M]) error {
 // Unbecome goes back to the behaviour before the last Become. It reports false
 // if there is none.
 func (x *Context[M]) Unbecome() bool {
-	r := x.c.rare
+	r := x.c.rareNow()
 	if r == nil || len(r.behaviors) == 0 {
 		return false
 	}

@@ -37,6 +37,28 @@ func (c *core) awaits(d *core) bool {
 	return c.x != nil && c.x.afterKids >= afterKidsEnd
 }
 
+// acceptFor is accept for a target that has chosen this actor for an asker's
+// message.
+func (c *cell[M]) acceptFor(ctx context.Context, m M, env *envelope, wait bool) error {
+	var asker *core
+	if env != nil && env.kind == envelopeAsk {
+		if more := env.more.Load(); more != nil {
+			asker = more.asker
+		}
+	}
+	if asker == nil {
+		return c.accept(ctx, m, env, wait)
+	}
+	if !asker.waitFor(&c.core) {
+		return ErrDeadlock.WithTarget(c.path())
+	}
+	err := c.accept(ctx, m, env, wait)
+	if err == nil && c.awaits(asker) {
+		env.fail(ErrDeadlock.WithTarget(c.path()))
+	}
+	return err
+}
+
 // releaseKin lets those below the actor go who wait for it to handle a message,
 // which it will not do before they have ended.
 func (c *cell[M]) releaseKin() {

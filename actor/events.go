@@ -49,7 +49,16 @@ func Subscribe[E, M any](s *System, to Ref[M], adapt func(E) M) (cancel func()) 
 	sub := &subscription{deliver: func(event any) error { return to.TryTell(adapt(event.(E))) }}
 	key := reflect.TypeFor[E]()
 	s.topics.update(key, func(subs []*subscription) []*subscription { return append(subs, sub) })
-	return func() { s.topics.remove(key, sub) }
+	unsubscribe := func() { s.topics.remove(key, sub) }
+	w, ok := to.target.(Watchable)
+	if !ok {
+		return unsubscribe
+	}
+	unwatch := w.Watch(func(Down) { unsubscribe() })
+	return func() {
+		unwatch()
+		unsubscribe()
+	}
 }
 
 // Publish sends an event to everybody who subscribed to its type.

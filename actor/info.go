@@ -1,6 +1,8 @@
 package actor
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +75,7 @@ type Stats struct {
 	Failures    uint64
 	DeadLetters uint64
 	Started     time.Time
-	Kinds       []KindStats // in no particular order
+	Kinds       []KindStats // in the order of their types' names
 }
 
 // Tree takes a snapshot of all actors. The root stands for the system itself.
@@ -146,45 +148,55 @@ func (s *System) Stats() Stats {
 		Actors: int(s.actors.Load()), Runaways: int(s.runaways.Load()), Restarts: s.restarts.Load(),
 		Failures: s.failures.Load(), DeadLetters: s.deadLetters.Load(), Started: s.started,
 	}
-	live := map[*kind]*KindStats{}
-	s.root.addTo(live, &st)
+	byName := map[string]*KindStats{} // kinds of different packages may share a name
+	var kinds []*kind
 	s.kinds.Range(func(_, v any) bool {
 		k := v.(*kind)
-		ks := live[k]
+		kinds = append(kinds, k)
+		ks := byName[k.name]
 		if ks == nil {
-			ks = &KindStats{}
+			ks = &KindStats{Type: k.name, Timing: Timing{Buckets: make([]uint64, timingBuckets)}}
+			byName[k.name] = ks
 		}
-		ks.Type = k.name
+		// Those that ended are counted first: an actor that ends while the living
+		// are counted is missed, once, rather than counted twice.
 		ks.Processed += k.ended.Load()
-		ks.Restarts, ks.Failures, ks.Timing = k.restarts.Load(), k.failures.Load(), k.timing()
-		st.Kinds = append(st.Kinds, *ks)
+		ks.Restarts += k.restarts.Load()
+		ks.Failures += k.failures.Load()
+		k.addTiming(&ks.Timing)
 		return true
 	})
+	s.root.addTo(byName, &st)
+	for _, k := range kinds {
+		// What was missed must not look like a counter that went back.
+		if ks := byName[k.name]; ks != nil {
+			ks.Processed = k.neverLess(ks.Processed)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		st.Kinds = append(st.Kinds, *byName[name])
+	}
 	return st
 }
 
-func (c *core) addTo(live map[*kind]*KindStats, st *Stats) {
+func (c *core) addTo(byName map[string]*KindStats, st *Stats) {
 	for _, k := range c.children() {
 		var info Info
 		k.mu.Lock()
 		kind := k.kind
-		if k.flags&flagActive != 0 {
-			st.Running++
-		}
+		running, stopped := k.flags&flagActive != 0, k.flags&flagStopped != 0
 		processed := k.processed
 		k.self.describe(&info)
 		k.mu.Unlock()
-		if kind != nil {
-			ks := live[kind]
-			if ks == nil {
-				ks = &KindStats{}
-				live[kind] = ks
-			}
+		if ks := byName[kind.label()]; ks != nil && !stopped {
 			ks.Actors++
 			ks.Mailbox += info.Mailbox
 			ks.Processed += processed
+			if running {
+				st.Running++
+			}
 		}
-		k.addTo(live, st)
+		k.addTo(byName, st)
 	}
 }
 

@@ -16,6 +16,28 @@ type kind struct {
 	ended    atomic.Uint64 // messages handled by actors that have ended
 	buckets  [timingBuckets]atomic.Uint64
 	sum      atomic.Int64
+	shown    atomic.Uint64 // the highest number of handled messages that Stats has given
+}
+
+// label is the kind's name, "" for an actor whose New has not returned yet.
+func (k *kind) label() string {
+	if k == nil {
+		return ""
+	}
+	return k.name
+}
+
+// neverLess returns the highest number it was ever called with.
+func (k *kind) neverLess(n uint64) uint64 {
+	for {
+		old := k.shown.Load()
+		if n <= old {
+			return old
+		}
+		if k.shown.CompareAndSwap(old, n) {
+			return n
+		}
+	}
 }
 
 // timingBuckets are powers of two of a microsecond: up to 1 µs, 2 µs, … 2^24 µs
@@ -39,13 +61,13 @@ func (k *kind) observe(took time.Duration, weight uint64) {
 	k.sum.Add(int64(took) * int64(weight)) //nolint:gosec // a small factor
 }
 
-func (k *kind) timing() Timing {
-	t := Timing{Buckets: make([]uint64, timingBuckets), Sum: time.Duration(k.sum.Load())}
+func (k *kind) addTiming(t *Timing) {
+	t.Sum += time.Duration(k.sum.Load())
 	for i := range k.buckets {
-		t.Buckets[i] = k.buckets[i].Load()
-		t.Count += t.Buckets[i]
+		n := k.buckets[i].Load()
+		t.Buckets[i] += n
+		t.Count += n
 	}
-	return t
 }
 
 // kindNamed is the kind with a name given in a Spec.

@@ -3,8 +3,7 @@ package actor
 import (
 	"context"
 	"errors"
-	"hash/maphash"
-	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -45,7 +44,8 @@ type PoolSpec[M any] struct {
 	Supervision Supervision
 }
 
-// SpawnPool makes a pool. Messages are routed on the sender's goroutine, there
+// SpawnPool makes a pool. A worker that ends for good leaves the pool, and the
+// pool ends with its last. Messages are routed on the sender's goroutine, there
 // is no actor in between. Stopping the reference stops the pool and its workers.
 func SpawnPool[M any](parent Parent, spec PoolSpec[M]) (Ref[M], error) {
 	switch {
@@ -58,7 +58,7 @@ func SpawnPool[M any](parent Parent, spec PoolSpec[M]) (Ref[M], error) {
 	case spec.Worker.New == nil:
 		return Ref[M]{}, fault.New(fault.InvalidArgument, "actor.SpawnPool", "pool %q: the worker's spec has no New", spec.Name)
 	}
-	p := &pool[M]{spec: spec, seed: maphash.MakeSeed()}
+	p := &pool[M]{spec: spec}
 	p.spec.Worker.Name = ""
 	keeper, err := Spawn(parent, Spec[poolMessage]{
 		Name: spec.Name, Supervision: spec.Supervision, Type: "actor.Pool",
@@ -71,13 +71,20 @@ func SpawnPool[M any](parent Parent, spec PoolSpec[M]) (Ref[M], error) {
 	return Ref[M]{p}, nil
 }
 
-// poolMessage has no values: the keeper of a pool only keeps it.
-type poolMessage interface{ isPoolMessage() }
+// poolMessage tells the keeper of a pool that a worker has ended.
+type poolMessage struct{ worker uint64 }
 
 // poolKeeper is the actor above the workers.
 type poolKeeper[M any] struct{ pool *pool[M] }
 
-func (k *poolKeeper[M]) Receive(*Context[poolMessage], poolMessage) error { return nil }
+func (k *poolKeeper[M]) Receive(_ *Context[poolMessage], m poolMessage) error {
+	left := slices.DeleteFunc(slices.Clone(*k.pool.workers.Load()), func(w *cell[M]) bool { return w.id == m.worker })
+	k.pool.workers.Store(&left)
+	if len(left) == 0 {
+		return ErrStop
+	}
+	return nil
+}
 
 func (k *poolKeeper[M]) Start(ctx *Context[poolMessage]) error {
 	workers := make([]*cell[M], k.pool.spec.Size)
@@ -89,6 +96,7 @@ func (k *poolKeeper[M]) Start(ctx *Context[poolMessage]) error {
 			return err
 		}
 		workers[i] = ref.target.(*cell[M])
+		Watch(ctx, ref, func(d Down) poolMessage { return poolMessage{d.Actor.ID} })
 	}
 	k.pool.workers.Store(&workers)
 	return nil
@@ -100,7 +108,6 @@ type pool[M any] struct {
 	keeper  Ref[poolMessage]
 	workers atomic.Pointer[[]*cell[M]]
 	next    atomic.Uint64
-	seed    maphash.Seed
 }
 
 func (p *pool[M]) Address() Address               { return p.keeper.Address() }
@@ -116,11 +123,17 @@ func (p *pool[M]) Deliver(ctx context.Context, m M) error { return p.accept(ctx,
 
 func (p *pool[M]) accept(ctx context.Context, m M, env *envelope, wait bool) error {
 	workers := *p.workers.Load()
+	if len(workers) == 0 {
+		return ErrStopped.WithTarget(p.Address().Path)
+	}
 	if p.spec.Routing != Broadcast {
-		return p.route(workers, m).accept(ctx, m, env, wait)
+		return p.route(workers, m).acceptFor(ctx, m, env, wait)
 	}
 	var errs []error
 	for _, w := range workers {
+		if env != nil && env.kind == envelopeTell {
+			env = env.asTell() // each counts its own attempts
+		}
 		if err := w.accept(ctx, m, env, wait); err != nil {
 			errs = append(errs, err)
 		}
@@ -133,11 +146,11 @@ func (p *pool[M]) route(workers []*cell[M], m M) *cell[M] {
 	n := uint64(len(workers))
 	switch p.spec.Routing {
 	case Random:
-		return workers[rand.Uint64N(n)]
+		return workers[scramble(p.next.Add(1))%n]
 	case SmallestMailbox:
 		return smallest(workers, p.next.Add(1)%n)
 	case ConsistentHash:
-		return workers[jump(maphash.String(p.seed, p.spec.Key(m)), len(workers))]
+		return workers[jump(fnv1a(p.spec.Key(m)), len(workers))]
 	}
 	return workers[p.next.Add(1)%n]
 }
@@ -163,6 +176,26 @@ func smallest[M any](workers []*cell[M], from uint64) *cell[M] {
 		}
 	}
 	return best
+}
+
+// scramble makes a number that looks random out of a counter: the output function
+// of SplitMix64 (Steele, Lea and Flood, 2014). Unlike a shared source of chance it
+// needs no lock, and equal runs of a test stay equal.
+func scramble(n uint64) uint64 {
+	n *= 0x9e3779b97f4a7c15
+	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
+	n = (n ^ n>>27) * 0x94d049bb133111eb
+	return n ^ n>>31
+}
+
+// fnv1a is the 64-bit FNV-1a hash. It is the same in every process, so that a
+// key keeps its worker.
+func fnv1a(key string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 1099511628211
+	}
+	return h
 }
 
 // jump is the consistent hash of Lamping and Veach, "A Fast, Minimal Memory,

@@ -131,16 +131,26 @@ func (c *cell[M]) finishBatch() {
 // that take long are timed each time.
 const sampleEvery = 128
 
+// sampleWeight is the number of messages that the one timed next stands for:
+// itself and those since the last. The very first stands for itself alone.
+func (c *cell[M]) sampleWeight() uint64 {
+	weight := c.processed + sampleEvery + 1 - c.nextSample
+	if c.nextSample == 0 {
+		weight = 1
+	}
+	c.nextSample = c.processed + sampleEvery
+	return weight
+}
+
 // take hands the next messages to the runner: the ring, the index of the first
 // and their number. A weight above 0 asks for the time to be taken, and says for
 // how many messages the sample stands; the lock is held.
 func (c *cell[M]) take() (ring []slot[M], head, n uint32, weight uint64) {
 	switch {
 	case c.slow.Load():
-		weight = 1
+		weight, c.nextSample = 1, c.processed+sampleEvery
 	case c.processed >= c.nextSample:
-		weight = sampleEvery
-		c.nextSample = c.processed + sampleEvery
+		weight = c.sampleWeight()
 	}
 	if c.flags&flagSingle != 0 {
 		if h := c.rare.heap; h != nil {
@@ -258,7 +268,7 @@ func (c *cell[M]) keepUnsettled(env *envelope) {
 
 // stashed reports whether the message just handled was put aside.
 func (c *cell[M]) stashed(env *envelope) bool {
-	r := c.rare
+	r := c.rareNow()
 	return r != nil && len(r.stash) > 0 && r.stash[len(r.stash)-1].env == env
 }
 

@@ -156,7 +156,7 @@ func (c *cell[M]) construct() (err error) {
 // forgets it, so that it is stopped once.
 func (c *cell[M]) destruct() (err error) {
 	made := c.behavior
-	if r := c.rare; r != nil && len(r.behaviors) > 0 {
+	if r := c.rareNow(); r != nil && len(r.behaviors) > 0 {
 		made, r.behaviors = r.behaviors[0], nil
 	}
 	c.setBehavior(nil)

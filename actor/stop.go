@@ -175,7 +175,7 @@ func (c *core) stopKids(then afterKids) bool {
 	c.extra().afterKids = then
 	c.mu.Unlock()
 	c.closeFamily(true)
-	if k := c.youngest(); k != nil {
+	if k := c.endIdleKids(); k != nil {
 		k.requestStop(k.stopBound(then))
 		return true
 	}
@@ -209,11 +209,42 @@ func (parent *core) kidEnded(last bool) {
 	if then == afterKidsNothing {
 		return
 	}
-	if last {
-		parent.post(signal{kind: signalKidsGone})
-	} else if k := parent.youngest(); k != nil {
-		k.requestStop(k.stopBound(then))
+	if !last {
+		if k := parent.endIdleKids(); k != nil {
+			k.requestStop(k.stopBound(then))
+			return
+		}
 	}
+	parent.post(signal{kind: signalKidsGone})
+}
+
+// endIdleKids ends the youngest children on the calling goroutine, as long as
+// they have nothing to do and nothing to say. It returns the first that has.
+func (c *core) endIdleKids() *core {
+	for {
+		k := c.youngest()
+		if k == nil || !k.self.endIdle() {
+			return k
+		}
+	}
+}
+
+// endIdle ends the actor if that is a matter of book-keeping alone: no message
+// waits, there are no children, and the behaviour has no Stop. To start a
+// goroutine for each such actor would cost several times as much.
+func (c *cell[M]) endIdle() bool {
+	if c.sys.opts.Schedule != nil || c.kids.Load() != nil {
+		return false
+	}
+	c.mu.Lock()
+	_, stops := c.behavior.(Stopper[M])
+	if stops || c.flags&^(flagSingle|flagTrimming|flagIsolated) != 0 || c.q.n > 0 || c.waiting() > 0 {
+		c.mu.Unlock()
+		return false
+	}
+	c.flags |= flagStopping
+	c.bury()
+	return true
 }
 
 // kidsGone goes on where the children were in the way.
@@ -262,13 +293,17 @@ func (c *cell[M]) terminate() {
 	}
 	c.finishBatch()
 	c.flags &^= flagActive
-	c.bury()
+	c.parent.kidEnded(c.bury())
 }
 
-// bury takes an ended actor out of the tree; it is entered with the lock.
-func (c *core) bury() {
+// bury takes an ended actor out of the tree and reports whether it was its
+// parent's last child; it is entered with the lock and leaves without it.
+func (c *core) bury() (last bool) {
 	c.flags |= flagStopped | flagClosed
-	x := c.extra()
+	x := c.x
+	if x == nil {
+		x = &extra{} // nobody watches, waits or remembers; most actors end so
+	}
 	reason := x.reason
 	left := c.self.clear()
 	asks, timers := c.takeUnsettled(), c.takeTimers()
@@ -282,7 +317,9 @@ func (c *core) bury() {
 			t.Stop()
 		}
 	}
-	processed := c.processed
+	if c.kind != nil { // nil if New never returned
+		c.kind.ended.Add(c.processed) // with the flag, so that Stats counts it once
+	}
 	c.mu.Unlock()
 
 	for t := range timers {
@@ -296,13 +333,12 @@ func (c *core) bury() {
 	for _, env := range asks {
 		env.fail(refusedWith(why, c.path()))
 	}
-	if c.kind != nil { // nil if New never returned
-		c.kind.ended.Add(processed)
-	}
 	c.sys.actors.Add(-1)
-	last := c.parent.disown(c)
+	last = c.parent.disown(c)
 	for _, cancel := range watching {
-		cancel()
+		if cancel != nil {
+			cancel()
+		}
 	}
 	for _, w := range watchers {
 		w.notify(Down{Actor: c.address(), Reason: reason})
@@ -317,13 +353,12 @@ func (c *core) bury() {
 		publish(c.sys, func() Stopped { return Stopped{Actor: c.address(), Reason: reason} })
 	}
 	c.mu.Lock()
-	if x.done == nil {
-		x.done = make(chan struct{})
+	c.flags |= flagBuried
+	if c.x != nil && c.x.done != nil {
+		close(c.x.done)
 	}
-	close(x.done)
-	x.buried = true
 	c.mu.Unlock()
-	c.parent.kidEnded(last)
+	return last
 }
 
 // settle accounts for messages that will not be handled.
@@ -425,7 +460,7 @@ func (c *core) abandon() {
 		c.sys.runaways.Add(1)
 		c.sys.abandoned.Add(1)
 	}
-	c.bury()
+	c.parent.kidEnded(c.bury())
 }
 
 // stopAndWait is Ref.Stop.

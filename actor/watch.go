@@ -1,6 +1,11 @@
 package actor
 
-import "errors"
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+)
 
 // Down is a death notice: the actor has ended for good. A restart is not an end.
 type Down struct {
@@ -35,13 +40,11 @@ func Watch[T, M any](ctx *Context[M], target Ref[T], notice func(Down) M) (cance
 		c.unwatch(token)
 		c.sys.guard("a watch's notice", func() { c.force(notice(d), nil) })
 	}
-	switch t := target.target.(type) {
-	case nil:
-		notify(Down{Reason: ErrNoActor})
-		return func() {}
-	case Watchable:
-		cancel = t.Watch(notify)
-	default:
+	w, ok := target.target.(Watchable)
+	if !ok {
+		if target.IsZero() {
+			notify(Down{Reason: ErrNoActor})
+		}
 		return func() {}
 	}
 	c.mu.Lock()
@@ -49,10 +52,17 @@ func Watch[T, M any](ctx *Context[M], target Ref[T], notice func(Down) M) (cance
 	if x.watching == nil {
 		x.watching = make(map[*byte]func())
 	}
-	x.watching[token] = cancel
+	x.watching[token] = nil
 	c.mu.Unlock()
-	if t, ok := target.target.(*cell[T]); ok && t.stopped() {
-		c.unwatch(token) // it ended meanwhile, and the notice is under way
+	cancel = w.Watch(notify)
+	c.mu.Lock()
+	_, waiting := x.watching[token]
+	if waiting { // else the notice came already, or the watcher has ended
+		x.watching[token] = cancel
+	}
+	c.mu.Unlock()
+	if !waiting {
+		cancel()
 	}
 	return func() {
 		c.unwatch(token)
@@ -67,12 +77,6 @@ func (c *core) unwatch(token *byte) {
 	if c.x != nil {
 		delete(c.x.watching, token)
 	}
-}
-
-func (c *core) stopped() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flags&flagStopped != 0
 }
 
 // Watch makes a cell Watchable.
@@ -163,7 +167,9 @@ func (c *core) unlink(peer *core) {
 // breakLinks passes an abnormal end on.
 func (c *core) breakLinks(links map[*core]struct{}, reason error) {
 	down := Down{Actor: c.address(), Reason: reason}
-	for peer := range links {
+	// In the order of their ids, so that equal runs of a test stay equal.
+	byID := func(a, b *core) int { return cmp.Compare(a.id, b.id) }
+	for _, peer := range slices.SortedFunc(maps.Keys(links), byID) {
 		peer.unlink(c)
 		if down.Abnormal() {
 			peer.post(signal{kind: signalFail, err: &LinkError{Peer: down.Actor, Cause: reason}})
