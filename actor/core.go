@@ -23,6 +23,7 @@ const (
 	flagFailed                      // the suspension is due to a failure of this actor
 	flagSingle                      // messages are taken out of the mailbox one by one
 	flagBlocked                     // senders wait for room
+	flagBuried                      // has left the tree, and whoever waited for that was told
 	flagTrimming                    // the mailbox's memory will be looked at
 )
 
@@ -89,7 +90,6 @@ type extra struct {
 	interrupted  bool       // life is cancelled until the next behaviour is made
 	unborn       bool       // it did not start, and nobody was told of it
 	halted       chan error // told when the behaviour and the children are gone
-	buried       bool       // done is closed
 	stopTimer    *time.Timer
 	idleTimer    *time.Timer
 	idleSince    time.Time
@@ -102,6 +102,7 @@ type incarnation interface {
 	construct() error
 	destruct() error
 	clear() []undelivered
+	endIdle() bool
 	describe(*Info)
 }
 
@@ -216,6 +217,9 @@ func (c *core) doneChan() <-chan struct{} {
 	x := c.extra()
 	if x.done == nil {
 		x.done = make(chan struct{})
+		if c.flags&flagBuried != 0 {
+			close(x.done)
+		}
 	}
 	return x.done
 }

@@ -164,7 +164,7 @@ func (s *System) Done() <-chan struct{} { return s.done }
 
 // stopNext stops the youngest top-level actor, or ends the system if there is none.
 func (s *System) stopNext() {
-	if k := s.root.youngest(); k != nil {
+	if k := s.root.endIdleKids(); k != nil {
 		k.requestStop(k.opts.stopTimeout)
 		return
 	}
