@@ -21,12 +21,8 @@ import (
 // The worker keeps its mailbox over a crash, so that the counter's figure keeps
 // up with the producer's however often it is restarted.
 
-// demoRoot and demoWorker are the paths of the tree's supervisor and of the
-// child that crashes on purpose.
-const (
-	demoRoot   = "/demo"
-	demoWorker = "/demo/worker"
-)
+// DemoChild is the path of the demonstration's child that crashes on purpose.
+const DemoChild = "/demo/worker"
 
 // demoFirstCrash is when the worker crashes for the first time, unless
 // DemoConfig.CrashEvery is shorter.
@@ -71,7 +67,7 @@ func spawnDemo(parent actor.Parent, config DemoConfig) error {
 
 // crashDemo makes the worker crash now.
 func crashDemo(sys *actor.System) error {
-	worker, err := actor.Lookup[workerMsg](sys, demoWorker)
+	worker, err := actor.Lookup[workerMsg](sys, DemoChild)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestDemoCrashesAndLosesNothing(t *testing.T) {
 		sys := demoSystem(t, DemoConfig{CrashEvery: 20 * time.Second, Rate: 200})
 		<-time.After(61 * time.Second) // of virtual time: crashes at 3, 20, 40 and 60 s
 		synctest.Wait()
-		worker := infoAt(t, sys, demoWorker)
+		worker := infoAt(t, sys, DemoChild)
 		if worker.Restarts != 4 || worker.Failures != 4 || worker.LastError == "" {
 			t.Errorf("restarts %d, failures %d, last error %q; want 4, 4 and an error", worker.Restarts, worker.Failures, worker.LastError)
 		}
@@ -84,7 +84,7 @@ func TestDemoSurvivesEscalation(t *testing.T) {
 		}
 		<-time.After(5 * time.Second)
 		synctest.Wait()
-		if root := infoAt(t, sys, demoRoot); root.Restarts != 1 || root.State != actor.StateRunning {
+		if root := infoAt(t, sys, "/demo"); root.Restarts != 1 || root.State != actor.StateRunning {
 			t.Errorf("supervisor: restarts %d, %s; want 1, running", root.Restarts, root.State)
 		}
 		before := infoAt(t, sys, "/demo/counter").Processed
@@ -102,7 +102,7 @@ func TestDemoOff(t *testing.T) {
 		sys := demoSystem(t, DemoConfig{})
 		<-time.After(time.Hour)
 		synctest.Wait()
-		if worker := infoAt(t, sys, demoWorker); worker.Processed != 0 || worker.Restarts != 0 {
+		if worker := infoAt(t, sys, DemoChild); worker.Processed != 0 || worker.Restarts != 0 {
 			t.Errorf("without a rate and crashes: %+v", worker)
 		}
 	})

@@ -58,6 +58,7 @@ type Options struct {
 type Node struct {
 	config  Config
 	options Options
+	token   string // "" if none is asked for
 	level   slog.LevelVar
 	log     *slog.Logger
 	logFile io.Closer // nil when records go to Options.Log
@@ -100,7 +101,7 @@ func New(config Config, options Options) (*Node, error) {
 	if err := prepareDir(config.DataDir); err != nil {
 		return nil, err
 	}
-	n := &Node{config: config, options: options, failed: make(chan error, 1)}
+	n := &Node{config: config, options: options, token: token, failed: make(chan error, 1)}
 	n.level.Set(config.Log.Level)
 	if err := n.openLog(); err != nil {
 		return nil, err
@@ -125,7 +126,7 @@ func New(config Config, options Options) (*Node, error) {
 	}
 	n.runs = newRuns(config, options.Workflow, n.log)
 	n.console = n.newConsole()
-	n.handler = n.routes(token)
+	n.handler = n.routes()
 	return n, nil
 }
 
@@ -222,7 +223,7 @@ func (n *Node) newConsole() *console.Console {
 	}
 	if n.options.Demo {
 		options.Actions = []console.Action{{
-			Path:  demoWorker,
+			Path:  DemoChild,
 			Verb:  "crash",
 			Label: "Crash the demo child",
 			Title: "The worker panics on its next message; its supervisor restarts it and its mailbox is kept.",
@@ -248,13 +249,13 @@ func (n *Node) consoleHealth() console.Health {
 }
 
 // routes puts the handlers on their paths, behind the token if there is one.
-func (n *Node) routes(token string) http.Handler {
+func (n *Node) routes() http.Handler {
 	probes := n.health.Handler()
 	figures := http.NewServeMux()
 	figures.Handle("/metrics", n.metrics.Handler(n.log))
 	figures.Handle("/healthz", probes)
 	var inside http.Handler = figures
-	if token == "" && loopback(n.config.HTTP.Address) {
+	if n.token == "" && loopback(n.config.HTTP.Address) {
 		inside = ownHostOnly(figures)
 	}
 	mux := http.NewServeMux()
@@ -263,7 +264,7 @@ func (n *Node) routes(token string) http.Handler {
 	mux.Handle("/metrics", inside)
 	mux.Handle("/healthz", inside)
 	mux.Handle("/", n.console)
-	return tokenGuard(token, mux)
+	return tokenGuard(n.token, mux)
 }
 
 // Start binds the address and starts the tree. It returns when the node
@@ -334,6 +335,10 @@ func (n *Node) URL() string {
 	}
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
+
+// Token is the secret that requests must carry, "" if none is asked for. Do not
+// print it.
+func (n *Node) Token() string { return n.token }
 
 // System is the node's actor system.
 func (n *Node) System() *actor.System { return n.sys }

@@ -56,6 +56,7 @@ Start with:  troupe dev`,
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().VarP(&a.output, "output", "o", "how results are printed")
 	root.AddCommand(
+		a.devCommand(),
 		a.runCommand(),
 		a.validateCommand(),
 		a.nodesCommand(),

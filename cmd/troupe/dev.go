@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/examples/weather"
+	"github.com/troupe-dev/troupe/node"
+	"github.com/troupe-dev/troupe/workflow"
+)
+
+func (a *app) devCommand() *cobra.Command {
+	var config configFlags
+	inputs := inputFlags{}
+	var once bool
+	cmd := &cobra.Command{
+		Use:   "dev [FILE]",
+		Short: "Run a node with a console, a workflow and a demonstration",
+		Long: `Starts a node on this machine, prints the address of its console, and runs the
+workflow in FILE, or the weather example that is part of this program. Beside it
+runs a small tree of actors, one of which crashes on purpose and is restarted.
+
+What the node writes goes below the data directory, ./troupe-data by default: the
+output of each run in runs/, the last 20 of them. Log records go to standard
+error as JSON. Ctrl-C stops the node gracefully, a second one at once.
+
+With --once the node uses a free port and a temporary directory, checks that all
+of it works, prints what it found, and exits with 0 or 1.`,
+		Args: atMostOne("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			settings, err := config.load(a)
+			if err != nil {
+				return err
+			}
+			definition, err := devDefinition(args, inputs)
+			if err != nil {
+				return err
+			}
+			if once {
+				return a.devOnce(cmd.Context(), &config, settings, definition)
+			}
+			return a.dev(cmd.Context(), settings.Config, definition)
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "check everything once and exit with 0 or 1")
+	inputs.register(cmd)
+	config.register(cmd)
+	return cmd
+}
+
+// devDefinition reads the definition to run: the file, or the example that is
+// embedded in the program.
+func devDefinition(args []string, inputs inputFlags) (*workflow.Definition, error) {
+	if len(args) > 0 {
+		return loadDefinition(args[0], inputs)
+	}
+	definition, err := workflow.LoadFS(weather.Files(), weather.Definition, workflow.LoadOptions{Registry: node.NodeTypes(), Inputs: inputs})
+	if err != nil {
+		return nil, &exitError{exitInvalid, err}
+	}
+	return definition, nil
+}
+
+// startNode starts a node that runs the definition and the demonstration.
+func (a *app) startNode(ctx context.Context, config node.Config, options node.Options) (*node.Node, error) {
+	options.Demo, options.Env, options.Log, options.Version = true, a.env, a.stderr, readBuildInfo().Version
+	n, err := node.New(config, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Start(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// dev serves until it is told to stop.
+func (a *app) dev(ctx context.Context, config node.Config, definition *workflow.Definition) error {
+	ctx, restore := a.interruptible(ctx)
+	defer restore()
+	n, err := a.startNode(ctx, config, node.Options{Workflow: definition})
+	if err != nil {
+		return err
+	}
+	a.announce(n, config, definition)
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		a.runAndReport(ctx, n)
+	}()
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-n.Failed():
+	}
+	stopped := n.Stop(context.WithoutCancel(ctx))
+	<-followed
+	if stopped != nil {
+		stopped = fmt.Errorf("the node did not stop within %s: %w", config.ShutdownTimeout, stopped)
+	}
+	if err := errors.Join(failure, stopped); err != nil {
+		return &exitError{exitFailed, err}
+	}
+	return nil
+}
+
+// An announcement is what `dev -o json` prints when the node serves.
+type announcement struct {
+	URL      string `json:"url"`
+	DataDir  string `json:"data_dir"`
+	Workflow string `json:"workflow"`
+	Version  string `json:"version"`
+	PID      int    `json:"pid"`
+}
+
+// announce says where the node is.
+func (a *app) announce(n *node.Node, config node.Config, definition *workflow.Definition) {
+	dir, err := filepath.Abs(config.DataDir)
+	if err != nil {
+		dir = config.DataDir
+	}
+	if a.output == outputJSON {
+		_ = a.printJSON(announcement{n.URL(), dir, definition.Name, readBuildInfo().Version, os.Getpid()}) // nobody is there to be told
+		return
+	}
+	fmt.Fprintf(a.stdout, "troupe serving at %s\n  workflow  %s (%s)\n  data      %s\n  stop      Ctrl-C\n",
+		n.URL(), definition.Name, definition.File, dir)
+}
+
+// runAndReport runs the node's workflow once and prints what became of it.
+func (a *app) runAndReport(ctx context.Context, n *node.Node) {
+	id, err := n.Runs().Start(ctx)
+	if err != nil {
+		a.printError(err)
+		return
+	}
+	info, err := n.Runs().Wait(context.WithoutCancel(ctx), id)
+	switch {
+	case err != nil:
+		a.printError(err)
+	case a.output == outputTable:
+		fmt.Fprintln(a.stdout, summary(info))
+	}
+}
