@@ -166,6 +166,9 @@ func (c *core) unlink(peer *core) {
 
 // breakLinks passes an abnormal end on.
 func (c *core) breakLinks(links map[*core]struct{}, reason error) {
+	if len(links) == 0 {
+		return
+	}
 	down := Down{Actor: c.address(), Reason: reason}
 	// In the order of their ids, so that equal runs of a test stay equal.
 	byID := func(a, b *core) int { return cmp.Compare(a.id, b.id) }
