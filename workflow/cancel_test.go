@@ -161,7 +161,7 @@ func TestStartWithAnEndedContext(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		sys := actor.NewSystem(actor.Options{})
+		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 		if _, err := Start(ctx, sys, d, StartOptions{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}

@@ -32,8 +32,9 @@ func (l *loader) loadNodes() {
 		l.report(list, "", "%d nodes; at most %d are allowed", len(l.text.Nodes), NodesMax)
 		l.text.Nodes = l.text.Nodes[:NodesMax]
 	}
+	elements := list.Elements()
 	for i, text := range l.text.Nodes {
-		n := &graphNode{Node: Node{ID: text.ID, Type: text.Type, Doc: text.Doc}, at: list.At(IndexPath("", i)), with: text.With}
+		n := &graphNode{Node: Node{ID: text.ID, Type: text.Type, Doc: text.Doc}, at: elements[i], with: text.With}
 		l.nodes = append(l.nodes, n)
 		l.checkID(n)
 		l.checkType(n)
@@ -91,12 +92,12 @@ func (l *loader) connect() {
 			l.report(n.at, "name the nodes whose rows come in, such as from: "+l.exampleID(n), "the %s %q has no input", n.Role, n.ID)
 			continue
 		}
+		at := []yamldoc.Node{from}
+		if from.IsList() {
+			at = from.Elements()
+		}
 		for j, reference := range l.text.Nodes[i].From {
-			at := from
-			if from.IsList() {
-				at = from.At(IndexPath("", j))
-			}
-			l.connectOne(n, at, reference)
+			l.connectOne(n, at[j], reference)
 		}
 	}
 	for _, n := range l.nodes {

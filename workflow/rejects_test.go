@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +59,7 @@ func TestRejectsFileInTheWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sys := actor.NewSystem(actor.Options{})
+	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer sys.Stop(context.Background())
 	if _, err := Start(t.Context(), sys, d, StartOptions{OutputDir: dir}); err == nil || !strings.Contains(err.Error(), "directory") {
 		t.Errorf("got %v", err)

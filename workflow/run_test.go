@@ -121,6 +121,59 @@ sum.out > total: 1
 	})
 }
 
+// Rows for an output that nobody reads are filtered, whichever it is.
+func TestUnreadOutputs(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[string]string{"keep": "90 out, 0 set aside, 10 filtered", "keep.else": "10 out, 0 set aside, 90 filtered"} {
+		text := strings.Replace(strings.Replace(line(100, ""), "n > 0", "n > 10", 1), "from: keep", "from: "+from, 1)
+		inLab(t, text, &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
+			info, err := start(StartOptions{}).Wait(t.Context())
+			if err != nil || !strings.Contains(figures(info), "keep completed: 100 in, "+want) {
+				t.Errorf("%s: %v\n%s", from, err, figures(info))
+			}
+		})
+	}
+}
+
+// Req W1: one definition runs many times at once, each run by itself.
+func TestConcurrentRuns(t *testing.T) {
+	t.Parallel()
+	inLab(t, diamond, &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
+		var runs []*Run
+		for range 50 {
+			runs = append(runs, start(StartOptions{}))
+		}
+		ids := map[string]bool{}
+		for i, r := range runs {
+			info, err := r.Wait(t.Context())
+			if err != nil || info.RowsIn() != 125 || info.RowsOut() != 227 || info.RejectedTotal != 12 {
+				t.Fatalf("run %d: %v\n%s", i, err, figures(info))
+			}
+			ids[info.ID] = true
+		}
+		if len(ids) != len(runs) {
+			t.Errorf("%d ids for %d runs", len(ids), len(runs))
+		}
+	})
+}
+
+// Req W1: a definition of the largest size runs.
+func TestLargestDefinition(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	text.WriteString("name: chain\nnodes:\n  - {id: n0, type: source.rows, with: {columns: {n: int}, rows: 300}}\n")
+	for i := 1; i < NodesMax-1; i++ {
+		fmt.Fprintf(&text, "  - {id: n%d, type: filter, from: n%d, with: {where: n > 0}}\n", i, i-1)
+	}
+	fmt.Fprintf(&text, "  - {id: out, type: sink.memory, from: n%d}\n", NodesMax-2)
+	inLab(t, text.String(), &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
+		info, err := start(StartOptions{}).Wait(t.Context())
+		if err != nil || info.RowsOut() != 300 || len(info.Nodes) != NodesMax {
+			t.Errorf("%d rows, %v", info.RowsOut(), err)
+		}
+	})
+}
+
 // Req W5: what happens is kept in order, and published.
 func TestRunHistory(t *testing.T) {
 	t.Parallel()
