@@ -46,6 +46,8 @@ var hints = [...]string{
 // Explain tells the reason for an error of an operation on a file, its cause
 // without the operation and the path, so that a caller can name the path once
 // and in its own words, and what to do about it. For [Other] there is no hint.
+//
+//nolint:revive,staticcheck // the cause is a result of Explain and not its failure
 func Explain(err error) (reason Reason, cause error, hint string) {
 	reason = classify(err)
 	if reason != Other {

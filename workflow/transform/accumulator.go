@@ -2,8 +2,6 @@ package transform
 
 import (
 	"fmt"
-	"math"
-	"math/bits"
 	"strings"
 
 	"github.com/troupe-dev/troupe/workflow"
@@ -35,19 +33,24 @@ func (c *countIf) add(v workflow.Value) {
 
 func (c *countIf) value() (workflow.Value, error) { return workflow.Int(c.n), nil }
 
-// intSum adds integers in 128 bits, so that only the result can overflow and
-// the order of the values does not matter.
+// intSum adds integers without losing any, so that only the result can
+// overflow and the order of the values does not matter. The sum is low plus
+// wraps times 2 to the 64.
 type intSum struct {
-	n    int64
-	high int64
-	low  uint64
+	n     int64
+	low   int64
+	wraps int64
 }
 
 func (s *intSum) add(v workflow.Value) {
-	x := v.Int()
-	var carry uint64
-	s.low, carry = bits.Add64(s.low, uint64(x), 0)
-	s.high += x>>63 + int64(carry)
+	x, before := v.Int(), s.low
+	s.low += x
+	switch {
+	case x > 0 && s.low < before:
+		s.wraps++
+	case x < 0 && s.low > before:
+		s.wraps--
+	}
 	s.n++
 }
 
@@ -55,15 +58,13 @@ func (s *intSum) value() (workflow.Value, error) {
 	switch {
 	case s.n == 0:
 		return workflow.Null(), nil
-	case s.high != int64(s.low)>>63:
+	case s.wraps != 0:
 		return workflow.Value{}, fmt.Errorf("the sum of %d integers, about %.4g, does not fit into 64 bits; sum double(…) instead", s.n, s.float())
 	}
-	return workflow.Int(int64(s.low)), nil
+	return workflow.Int(s.low), nil
 }
 
-func (s *intSum) float() float64 {
-	return math.Ldexp(float64(s.high), 64) + float64(s.low)
-}
+func (s *intSum) float() float64 { return float64(s.wraps)*0x1p64 + float64(s.low) }
 
 // intAvg is the mean of integers.
 type intAvg struct{ sum intSum }
@@ -75,9 +76,9 @@ func (a *intAvg) value() (workflow.Value, error) {
 		return workflow.Null(), nil
 	}
 	const exact = 1 << 53 // integers up to it are floats
-	sum, n := int64(a.sum.low), a.sum.n
+	sum, n := a.sum.low, a.sum.n
 	switch {
-	case a.sum.high != sum>>63:
+	case a.sum.wraps != 0:
 		return workflow.Float(a.sum.float() / float64(n)), nil
 	case sum > exact || sum < -exact:
 		return workflow.Float(float64(sum/n) + float64(sum%n)/float64(n)), nil

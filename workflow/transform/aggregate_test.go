@@ -39,7 +39,7 @@ columns:
   most: {max: rain}
 `,
 			want: []string{
-				"null 1 0 null null 4 null null",
+				"- 1 0 - - 4 - -",
 				"fog 1 1 4 4 5 4 4",
 				"rain 2 2 4 2 1.5 1.5 2.5",
 				"sun 1 1 0 0 1 0 0",
@@ -62,7 +62,7 @@ columns: {n: {sum: n + 1}}
 			name: "one group without rows",
 			with: `columns: {rows: count, skies: {count_distinct: sky}, mm: {sum: rain}, n: {avg: n}, sky: {first: sky}}`,
 			rows: []string{},
-			want: []string{"0 0 null null null"},
+			want: []string{"0 0 - - -"},
 		},
 		{
 			name: "no groups without rows",
@@ -72,19 +72,19 @@ columns: {n: {sum: n + 1}}
 		{
 			name:   "a row with a failing expression counts for nothing",
 			with:   "by: [sky]\ncolumns: {rows: count, x: {sum: 10 / n}}",
-			want:   []string{"null 1 2", "fog 1 2", "rain 1 3", "sun 1 10"},
+			want:   []string{"- 1 2", "fog 1 2", "rain 1 3", "sun 1 10"},
 			reject: "in.csv:3 x [2012-01-02,2.5,0,rain] division by zero",
 		},
 		{
 			name: "only nulls",
 			with: `columns: {rows: count, mm: {sum: rain}, least: {min: rain}, sky: {last: sky}, skies: {count_distinct: sky}}`,
-			rows: []string{"2012-01-01 null null null", "null null null null"},
-			want: []string{"2 null null null 0"},
+			rows: []string{"2012-01-01 - - -", "- - - -"},
+			want: []string{"2 - - - 0"},
 		},
 		{
 			name: "large integers do not pass through floats",
 			with: `columns: {n: {sum: n}, mean: {avg: n}}`,
-			rows: []string{"null 0 9223372036854775807 a", "null 0 -9223372036854775807 a", "null 0 9007199254740993 a"},
+			rows: []string{"- 0 9223372036854775807 a", "- 0 -9223372036854775807 a", "- 0 9007199254740993 a"},
 			want: []string{"9007199254740993 3.002399751580331e+15"},
 		},
 	}
@@ -134,7 +134,7 @@ func TestAggregateBounds(t *testing.T) {
 func TestAggregateSumOverflow(t *testing.T) {
 	t.Parallel()
 	a, _ := build(t, aggregateType, weather, "by: [sky]\ncolumns: {total: {sum: n}, mean: {avg: n}}")
-	if _, err := a.Apply(t.Context(), rowsOf(t, weather, "null 0 9223372036854775807 a", "null 0 2 a")); err != nil {
+	if _, err := a.Apply(t.Context(), rowsOf(t, weather, "- 0 9223372036854775807 a", "- 0 2 a")); err != nil {
 		t.Fatal(err)
 	}
 	_, err := a.Flush(t.Context())

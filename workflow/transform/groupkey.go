@@ -18,16 +18,15 @@ func appendKey(dst []byte, v workflow.Value) []byte {
 		}
 		return append(dst, 0)
 	case workflow.KindInt:
-		return binary.BigEndian.AppendUint64(dst, uint64(v.Int()))
+		return binary.AppendVarint(dst, v.Int())
 	case workflow.KindFloat:
 		return binary.BigEndian.AppendUint64(dst, math.Float64bits(v.Float()))
 	case workflow.KindString:
-		dst = binary.AppendUvarint(dst, uint64(len(v.Text())))
+		dst = binary.AppendVarint(dst, int64(len(v.Text())))
 		return append(dst, v.Text()...)
 	case workflow.KindDate, workflow.KindTime:
 		t := v.Time()
-		dst = binary.BigEndian.AppendUint64(dst, uint64(t.Unix()))
-		return binary.BigEndian.AppendUint32(dst, uint32(t.Nanosecond()))
+		return binary.AppendVarint(binary.AppendVarint(dst, t.Unix()), int64(t.Nanosecond()))
 	}
 	return dst
 }

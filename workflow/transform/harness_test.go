@@ -114,27 +114,27 @@ func (r *result) take(t *testing.T, out workflow.Output, schema workflow.Schema)
 	}
 }
 
-// show prints a row with null for nulls.
+// show prints a row with a dash for nulls.
 func show(row workflow.Row) string {
 	var texts []string
 	for _, v := range row {
 		text := v.String()
 		if v.IsNull() {
-			text = "null"
+			text = "-"
 		}
 		texts = append(texts, text)
 	}
 	return strings.Join(texts, " ")
 }
 
-// rowsOf makes a batch of rows of texts; "null" is a null.
+// rowsOf makes a batch of rows of texts; a dash is a null.
 func rowsOf(t *testing.T, schema workflow.Schema, rows ...string) workflow.Batch {
 	t.Helper()
 	b := workflow.Batch{Schema: schema, File: "in.csv"}
 	for n, text := range rows {
 		var row workflow.Row
 		for i, field := range strings.Fields(text) {
-			if field == "null" {
+			if field == "-" {
 				row = append(row, workflow.Null())
 				continue
 			}

@@ -21,7 +21,7 @@ func days(t *testing.T) workflow.Batch {
 		"2012-01-01 0   1 sun",
 		"2012-01-02 2.5 0 rain",
 		"2012-02-01 1.5 3 rain",
-		"2012-02-02 null 4 null",
+		"2012-02-02 - 4 -",
 		"2013-01-01 4   5 fog",
 	)
 }
@@ -33,7 +33,7 @@ func TestFilter(t *testing.T) {
 	got := run(t, f, schema, days(t))
 	want := result{
 		rows:    []string{"2012-02-01 1.5 3 rain"},
-		side:    []string{"else: 2012-01-01 0 1 sun", "else: 2012-02-02 null 4 null", "else: 2013-01-01 4 5 fog"},
+		side:    []string{"else: 2012-01-01 0 1 sun", "else: 2012-02-02 - 4 -", "else: 2013-01-01 4 5 fog"},
 		lines:   []int{4},
 		rejects: []string{"in.csv:3  [2012-01-02,2.5,0,rain] where: division by zero"},
 	}
@@ -68,7 +68,7 @@ columns:
 		rows: []string{
 			"2012-01-01 0 1 sun 12 false",
 			"2012-02-01 0.15 3 rain 4 false",
-			"2012-02-02 null 4 null 3 null",
+			"2012-02-02 - 4 - 3 -",
 			"2013-01-01 0.4 5 fog 2 true",
 		},
 		lines:   []int{2, 4, 5, 6},
@@ -130,7 +130,7 @@ func TestSort(t *testing.T) {
 			"2012-02-01 1.5 3 rain",
 			"2012-01-02 2.5 0 rain",
 			"2013-01-01 4 5 fog",
-			"2012-02-02 null 4 null",
+			"2012-02-02 - 4 -",
 		},
 		lines: []int{2, 4, 3, 6, 5},
 	}

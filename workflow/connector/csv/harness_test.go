@@ -101,7 +101,7 @@ func show(batches []workflow.Batch, rejects []workflow.Reject) (rows, set []stri
 			for _, v := range row {
 				text := v.String()
 				if v.IsNull() {
-					text = "null"
+					text = "-"
 				} else if v.Kind() == workflow.KindString {
 					text = "'" + text + "'"
 				}

@@ -74,7 +74,8 @@ func newRecordReader(src io.Reader, delimiter byte, limit int) *recordReader {
 // skipBOM passes over a UTF-8 byte order mark and refuses those of UTF-16. It
 // is called before the first next.
 func (r *recordReader) skipBOM() error {
-	for r.used < len(byteOrderMark) && r.fill() {
+	for more := true; more && r.used < len(byteOrderMark); {
+		more = r.fill()
 	}
 	switch head := r.window[:r.used]; {
 	case bytes.HasPrefix(head, byteOrderMark):
@@ -198,7 +199,7 @@ func (r *recordReader) quotedField(s *span, end, next, lines *int) (open string,
 		at = *next
 		*end, *next, err = r.lineEnd(at)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return "a quoted field is not closed before the end of the file", nil
 		case err != nil:
 			return "", err
@@ -238,7 +239,7 @@ func (r *recordReader) skipLong() (record, error) {
 		if r.fill() {
 			continue
 		}
-		if r.err != io.EOF {
+		if !errors.Is(r.err, io.EOF) {
 			return record{}, r.err
 		}
 		break
@@ -266,7 +267,7 @@ func (r *recordReader) lineEnd(from int) (end, next int, err error) {
 		if r.fill() {
 			continue
 		}
-		if r.err != io.EOF || seen == from {
+		if !errors.Is(r.err, io.EOF) || seen == from {
 			return 0, 0, r.err
 		}
 		end, next = seen, seen

@@ -34,7 +34,7 @@ func TestSource(t *testing.T) {
 				"\"\",\"7\",1e3,F,2012-02-29,2012-01-31T10:00:00.5Z\n",
 			rows: []string{
 				"2: 12 1.5 'a b' true 2012-01-31 2012-01-31T09:00:00Z",
-				"3: null null null null null null",
+				"3: - - - - - -",
 				"4: 7 1000 '' false 2012-02-29 2012-01-31T10:00:00.5Z",
 			},
 		},
@@ -77,7 +77,7 @@ func TestSource(t *testing.T) {
 		{
 			name: "no columns declared",
 			in:   "a, b ,\"c,d\"\n1,,3\n",
-			rows: []string{"2: '1' null '3'"},
+			rows: []string{"2: '1' - '3'"},
 		},
 		{
 			name:    "extra columns ignored",
@@ -90,7 +90,7 @@ func TestSource(t *testing.T) {
 			name: "no header, tabs, other nulls",
 			with: "columns: {a: int, b: string}\nheader: false\ndelimiter: \"\\t\"\nnulls: [NA, '-']",
 			in:   "1\tx\nNA\t-\n-\t\n\"NA\"\t\"NA\"\n",
-			rows: []string{"1: 1 'x'", "2: null null", "3: null ''", "4: null 'NA'"},
+			rows: []string{"1: 1 'x'", "2: - -", "3: - ''", "4: - 'NA'"},
 		},
 		{
 			name: "delimiter written as an escape in a plain scalar",
@@ -108,7 +108,7 @@ func TestSource(t *testing.T) {
 			name: "an empty line in a file of one column is a null",
 			with: "columns: {a: string}",
 			in:   "a\nx\n\n\"\"\n",
-			rows: []string{"2: 'x'", "3: null", "4: ''"},
+			rows: []string{"2: 'x'", "3: -", "4: ''"},
 		},
 		{
 			name: "windows-1252",

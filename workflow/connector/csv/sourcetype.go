@@ -99,14 +99,13 @@ func checkFile(c *workflow.Check, l layout) []string {
 	if !ok {
 		return nil
 	}
-	defer file.Close() // nothing was written
+	defer func() { _ = file.Close() }() // nothing was written
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		c.Report("path", fmt.Sprintf("%q is a directory; expected a file", l.path), "")
 		return nil
 	}
 	head, err := l.begin(file)
-	var f *fault.Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		if f.Cause != nil {
 			f = &fault.Error{Target: f.Target, Message: f.Cause.Error(), Hint: f.Hint}
 		}

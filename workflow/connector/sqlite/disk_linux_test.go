@@ -38,9 +38,7 @@ func TestFullDisk(t *testing.T) {
 		s = open(t, newRunner("2").sink(file, "t", modeReplace))
 		var err error
 		for i := range 1000 {
-			// The rows fit into SQLite's cache for a while; the disk is full
-			// when they are spilled or committed.
-			if err = s.Write(t.Context(), rowsFrom(1000*i, 1000)); err != nil {
+			if err = s.Write(t.Context(), wideRowsFrom(1000*i, 1000)); err != nil {
 				break
 			}
 		}

@@ -51,7 +51,7 @@ func (n *inserter) rows(ctx context.Context, rows []workflow.Row) error {
 
 func (n *inserter) exec(ctx context.Context, statement **sql.Stmt, rows []workflow.Row) error {
 	if *statement == nil {
-		prepared, err := n.tx.prepare(ctx, n.text(len(rows)))
+		prepared, err := n.tx.prepare(ctx, n.text(len(rows))) //nolint:sqlclosecheck // closed with the transaction
 		if err != nil {
 			return n.fault(err)
 		}

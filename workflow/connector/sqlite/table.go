@@ -105,7 +105,7 @@ func columnsOf(ctx context.Context, tx *transaction, table string) (names []stri
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {

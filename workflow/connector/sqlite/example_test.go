@@ -1,0 +1,71 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing/fstest"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/workflow"
+	"github.com/troupe-dev/troupe/workflow/connector/csv"
+	"github.com/troupe-dev/troupe/workflow/connector/sqlite"
+	"github.com/troupe-dev/troupe/workflow/transform"
+)
+
+// Two sinks write tables of one file. They appear together.
+func Example() {
+	files := fstest.MapFS{
+		"rain.csv": {Data: []byte("day,mm\n2012-01-01,0\n2012-01-02,10.9\n2012-01-03,0.8\n")},
+		"rain.yaml": {Data: []byte(`
+name: rain
+nodes:
+  - {id: rain, type: source.csv, with: {path: rain.csv, columns: {day: date, mm: float}}}
+  - {id: wet, type: filter, from: rain, with: {where: mm > 0.0}}
+  - {id: all, type: sink.sqlite, from: rain, with: {path: rain.db, table: days}}
+  - {id: some, type: sink.sqlite, from: wet, with: {path: rain.db, table: wet_days}}
+`)},
+	}
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+
+	registry := workflow.NewRegistry()
+	csv.Register(registry)
+	sqlite.Register(registry)
+	transform.Register(registry)
+	definition, err := workflow.LoadFS(files, "rain.yaml", workflow.LoadOptions{Registry: registry})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+	defer sys.Stop(context.Background())
+	run, err := workflow.Start(context.Background(), sys, definition, workflow.StartOptions{OutputDir: dir})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := run.Wait(context.Background()); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	db, err := sql.Open("sqlite", filepath.Join(dir, "rain.db"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer db.Close()
+	var days, wet int
+	var most float64
+	err = db.QueryRow("SELECT (SELECT count(*) FROM days), count(*), max(mm) FROM wet_days").Scan(&days, &wet, &most)
+	fmt.Println(days, "days,", wet, "wet, at most", most, "mm", err)
+	// Output: 3 days, 2 wet, at most 10.9 mm <nil>
+}
