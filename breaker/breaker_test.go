@@ -81,13 +81,13 @@ func TestDefaults(t *testing.T) {
 		call(t, b, 1, nil)
 		wantState(t, b, breaker.Closed)
 
-		at := func(d time.Duration) time.Time { return start.Add(d * time.Second) }
+		at := func(d time.Duration) time.Time { return start.Add(d) }
 		want := []breaker.Change{
 			{Target: "/orders", From: breaker.Closed, To: breaker.Open, At: at(0), Calls: 10, Failures: 5, Cause: errDown},
-			{Target: "/orders", From: breaker.Open, To: breaker.HalfOpen, At: at(30)},
-			{Target: "/orders", From: breaker.HalfOpen, To: breaker.Open, At: at(30), Cause: errDown},
-			{Target: "/orders", From: breaker.Open, To: breaker.HalfOpen, At: at(60)},
-			{Target: "/orders", From: breaker.HalfOpen, To: breaker.Closed, At: at(60)},
+			{Target: "/orders", From: breaker.Open, To: breaker.HalfOpen, At: at(30 * time.Second)},
+			{Target: "/orders", From: breaker.HalfOpen, To: breaker.Open, At: at(30 * time.Second), Cause: errDown},
+			{Target: "/orders", From: breaker.Open, To: breaker.HalfOpen, At: at(60 * time.Second)},
+			{Target: "/orders", From: breaker.HalfOpen, To: breaker.Closed, At: at(60 * time.Second)},
 		}
 		if !slices.Equal(changes, want) {
 			t.Errorf("changes\n%v\nwant\n%v", changes, want)
@@ -243,7 +243,7 @@ func TestLostProbe(t *testing.T) {
 			t.Fatal("a second probe beside the first")
 		}
 		wantState(t, b, breaker.HalfOpen)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if _, err := b.Allow(); !errors.Is(err, breaker.ErrOpen) {
 			t.Fatal("a call although the probe timed out")
 		}

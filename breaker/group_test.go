@@ -36,7 +36,7 @@ func TestGroupKeepsTargetsApart(t *testing.T) {
 		t.Errorf("a: %v", err)
 	}
 	call(t, g.Get("b"), 1, nil)
-	if g.Get("a") != g.Get("a") {
+	if first := g.Get("a"); first != g.Get("a") {
 		t.Error("two breakers for one target")
 	}
 }
