@@ -20,11 +20,10 @@ type aggregatePlan struct {
 	distinctMax int
 }
 
-// key is a part of what rows are grouped by: a column, or an expression.
+// key is a part of what rows are grouped by.
 type key struct {
-	name    string
-	column  int
-	program *workflow.Program
+	name string
+	of   operand
 }
 
 // measure is one aggregate column.
@@ -32,7 +31,8 @@ type measure struct {
 	name     string
 	function string
 	kind     workflow.Kind
-	program  *workflow.Program // nil: rows are counted
+	rows     bool // it counts rows and has no operand
+	of       operand
 	start    func(*aggregate) accumulator
 }
 
@@ -72,7 +72,7 @@ func (a *aggregate) Apply(_ context.Context, in workflow.Batch) (workflow.Output
 		keys, operands := a.cells[:len(a.keys)], a.cells[len(a.keys):]
 		g := a.groupOf(keys)
 		for m, v := range operands {
-			if a.measures[m].program == nil || !v.IsNull() {
+			if a.measures[m].rows || !v.IsNull() {
 				g.fold[m].add(v)
 			}
 		}
@@ -97,19 +97,15 @@ func tooMany(what string, limit int, hint string) error {
 // evaluate fills a.cells from a row.
 func (a *aggregate) evaluate(row workflow.Row) (column string, err error) {
 	for i, k := range a.keys {
-		if k.program == nil {
-			a.cells[i] = row[k.column]
-			continue
-		}
-		if a.cells[i], err = k.program.Eval(row); err != nil {
+		if a.cells[i], err = k.of.value(row); err != nil {
 			return k.name, err
 		}
 	}
 	for i, m := range a.measures {
-		if m.program == nil {
+		if m.rows {
 			continue
 		}
-		if a.cells[len(a.keys)+i], err = m.program.Eval(row); err != nil {
+		if a.cells[len(a.keys)+i], err = m.of.value(row); err != nil {
 			return m.name, err
 		}
 	}

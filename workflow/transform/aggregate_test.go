@@ -107,6 +107,21 @@ columns: {n: {sum: n + 1}}
 	}
 }
 
+// A bare column name takes a way around the expression; its value is the same.
+func TestOperands(t *testing.T) {
+	t.Parallel()
+	schema := workflow.MustSchema(
+		workflow.Column{Name: "n", Kind: workflow.KindInt},
+		workflow.Column{Name: "true", Kind: workflow.KindInt},
+		workflow.Column{Name: "a b", Kind: workflow.KindInt},
+	)
+	a, out := build(t, aggregateType, schema, "by: {k: ' n '}\ncolumns: {bare: {sum: n}, computed: {sum: n + 0}, literal: {count_if: 'true'}}")
+	got := run(t, a, out, rowsOf(t, schema, "3 1 1", "3 1 1", "- 1 1"))
+	if want := []string{"- - - 1", "3 6 6 2"}; !slices.Equal(got.rows, want) {
+		t.Errorf("got %q, want %q", got.rows, want)
+	}
+}
+
 func TestAggregateBounds(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

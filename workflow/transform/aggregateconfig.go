@@ -112,13 +112,13 @@ func planAggregate(c *workflow.Check, config AggregateConfig) workflow.Transform
 			if !ok {
 				continue
 			}
-			key.column, kind = at, column.Kind
+			key.of, kind = operand{column: at}, column.Kind
 		} else {
 			program, ok := c.Compile(k.path, k.Expr)
 			if !ok {
 				continue
 			}
-			key.program, kind = program, program.Kind()
+			key.of, kind = operandOf(c.Input(), program), program.Kind()
 		}
 		a.keys = append(a.keys, key)
 		columns = append(columns, workflow.Column{Name: k.Name, Kind: kind})
@@ -157,6 +157,7 @@ func planAggregate(c *workflow.Check, config AggregateConfig) workflow.Transform
 func planMeasure(c *workflow.Check, name string, config Aggregate) (measure, bool) {
 	m := measure{name: name, function: config.Function, kind: workflow.KindInt}
 	if config.Expr == "" && config.Function == countRows {
+		m.rows = true
 		m.start = func(*aggregate) accumulator { return &count{} }
 		return m, true
 	}
@@ -170,7 +171,7 @@ func planMeasure(c *workflow.Check, name string, config Aggregate) (measure, boo
 		c.Report(path, fmt.Sprintf("%s does not take values of the type %s", config.Function, program.Kind()), fmt.Sprintf("expected %s", kinds(f.takes)))
 		return m, false
 	}
-	m.program = program
+	m.of = operandOf(c.Input(), program)
 	if f.gives != nil {
 		m.kind = f.gives(program.Kind())
 	}
