@@ -55,7 +55,8 @@ type Options struct {
 	Actions []Action
 
 	// Command is the command line that shows one actor, for the page to quote:
-	// {path} stands for the actor's path and {origin} for the node's address.
+	// {path} stands for the actor's path, percent-encoded as in a URL, and
+	// {origin} for the node's address.
 	// Default a curl command for /api/tree.
 	Command string
 

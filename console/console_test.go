@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,14 @@ func TestTree(t *testing.T) {
 	if one.Type != "demo.Child" || one.State != actor.StateRunning || one.Capacity != actor.DefaultCapacity || !strings.HasSuffix(one.Message, "command") {
 		t.Errorf("child is %+v", one)
 	}
+	nameless, err := actor.Spawn(f.sys, actor.Spec[command]{New: newWorker})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := nameless.Address().Path
+	if got := f.fresh(t, url.QueryEscape(path)); got.Path != path || !strings.Contains(path, "#") {
+		t.Errorf("the actor without a name, %s, is shown as %+v", path, got)
+	}
 	beyond := decode[console.Tree](t, f.get("/api/tree?path=/pool&offset=5000"), http.StatusOK).Root
 	if len(beyond.Children) != 0 || beyond.More != nil {
 		t.Errorf("beyond the end: %d children, more %+v", len(beyond.Children), beyond.More)
@@ -97,6 +106,9 @@ func TestTreeShowsFailures(t *testing.T) {
 	}
 	tell(t, f.child, 1) // after the restart
 	child := f.fresh(t, "/demo/child")
+	if total := f.fresh(t, "/").Total; total.Restarts != 1 || total.Failures != 1 {
+		t.Errorf("total is %+v, want each failure once", total)
+	}
 	if child.Restarts != 1 || child.Failures != 1 || child.LastError != "crashed on purpose" || time.Since(child.LastErrorAt) > time.Minute {
 		t.Errorf("child is %+v", child)
 	}

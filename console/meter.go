@@ -68,7 +68,11 @@ func (m *meter) sample(root actor.Info, started, now time.Time) sampled {
 	m.at = now
 	m.round++
 	out := m.walk(root, step)
-	out.total.Actors-- // the root is the system itself
+	// The root is the system itself; its counters are those of all actors that
+	// ever lived.
+	out.total.Actors--
+	out.total.Restarts -= root.Restarts
+	out.total.Failures -= root.Failures
 	for id, a := range m.actors {
 		if a.round != m.round {
 			delete(m.actors, id)

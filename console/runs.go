@@ -78,8 +78,8 @@ type Layouts struct {
 
 // Sizes of the graph on the page, in pixels.
 const (
-	nodeWidth, nodeHeight = 128, 72
-	gapRight, gapDown     = 46, 42
+	nodeWidth, nodeHeight = 126, 72
+	gapRight, gapDown     = 38, 42
 	nodeGap               = 18
 )
 

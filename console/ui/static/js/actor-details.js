@@ -99,7 +99,7 @@ export class ActorDetails {
       setAttr(el, "width", step - 2);
       setAttr(el, "height", height.toFixed(2));
     });
-    const note = time ? `${duration(buckets[0].from_seconds)} to ${duration(buckets.at(-1).to_seconds)}, half below ${duration(time.p50_seconds)}, 99 % below ${duration(time.p99_seconds)}` : "not measured yet";
+    const note = time ? `${buckets[0].from_seconds > 0 ? duration(buckets[0].from_seconds) : "0"} to ${duration(buckets.at(-1).to_seconds)}, half below ${duration(time.p50_seconds)}, 99 % below ${duration(time.p99_seconds)}` : "not measured yet";
     setText(this.histogramNote, note);
     setAttr(this.histogram, "aria-label", note);
   }

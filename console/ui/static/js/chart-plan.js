@@ -70,17 +70,22 @@ export function plan(columns) {
   return { x: xs[0] ?? -1, xs, panels };
 }
 
-/** ticks returns about n round numbers that cover the range from lo to hi. */
+/** ticks returns round numbers that cover the range from lo to hi, in at most n steps. */
 export function ticks(lo, hi, n) {
   if (lo === hi) {
     lo -= 1;
     hi += 1;
   }
-  const raw = (hi - lo) / n;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((st) => st >= raw * 0.999);
-  const first = Math.floor(lo / step + 1e-9);
-  const last = Math.ceil(hi / step - 1e-9);
+  const power = 10 ** Math.floor(Math.log10((hi - lo) / n));
+  let first = 0;
+  let last = 0;
+  let step = 0;
+  for (const factor of [1, 2, 2.5, 5, 10, 20]) {
+    step = factor * power;
+    first = Math.floor(lo / step + 1e-9);
+    last = Math.ceil(hi / step - 1e-9);
+    if (last - first <= n) break;
+  }
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 

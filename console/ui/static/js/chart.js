@@ -106,7 +106,7 @@ export class Chart {
     const bars = panel.series.some((m) => m.mark === "bars");
     const lo = Math.min(...values, bars ? 0 : Infinity);
     const hi = Math.max(...values, bars ? 0 : -Infinity);
-    const marks = values.length ? ticks(lo, hi, height > 100 ? 4 : 2) : [0, 1];
+    const marks = values.length ? ticks(lo, hi, height > 100 ? 5 : 3) : [0, 1];
     const [first, last] = [marks[0], marks.at(-1)];
     const y = (v) => top + height - ((v - first) / (last - first)) * height;
     const lines = marks.map((v) => s("g", {},

@@ -119,7 +119,7 @@ export class Graph {
     ui.state.classList.toggle("turning", n.state === "running");
     const took = n.duration_ns > 0 && n.state !== "running" ? duration(n.duration_ns / 1e9) : "";
     setText(ui.name, clip(n.id, Math.floor((width - 38) / 7.2)));
-    setText(ui.type, clip(n.type, Math.floor((width - 26) / 5.8) - took.length - 1));
+    setText(ui.type, clip(n.type, Math.floor((width - 22) / 5.5) - took.length));
     setText(ui.took, took);
     setText(ui.rows, n.state === "pending" ? "" : rowsText(n));
     const badge = n.rejected > 0 ? `▲ ${int(n.rejected)}` : "";

@@ -30,7 +30,7 @@ export class Header {
   update(node) {
     this.#started = new Date(node.started);
     document.title = node.name === "troupe" ? "Troupe" : `${node.name} · Troupe`;
-    setText(byId("node-name"), node.name);
+    setText(byId("node-name"), node.name === "troupe" ? "" : node.name);
     setText(byId("node-version"), node.version);
     setAttr(byId("health"), "data-state", node.health.status);
     setAttr(byId("health"), "title", node.health.detail || null);

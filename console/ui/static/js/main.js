@@ -25,7 +25,7 @@ const tree = new Tree({
     wanted.more = limits;
     stream.open(query());
   },
-  command: (path) => command.replaceAll("{origin}", location.origin).replaceAll("{path}", path),
+  command: (path) => command.replaceAll("{origin}", location.origin).replaceAll("{path}", segment(path)),
 });
 const showActor = (path) => tree.select(path);
 const run = new Run({

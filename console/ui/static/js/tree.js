@@ -1,7 +1,7 @@
 // The supervision tree: one row per actor, nested by indentation, navigable by
 // keyboard as a treegrid. Rows are kept and updated in place.
 
-import { byId, h, icon, reconcile, setAttr, setIcon, setText } from "./dom.js";
+import { byId, h, icon, reconcile, setAttr, setIcon, setText, toast } from "./dom.js";
 import { int, moment, plural, rate } from "./format.js";
 import { ActorDetails, isService } from "./actor-details.js";
 
@@ -60,7 +60,11 @@ export class Tree {
     this.#selected = path;
     this.#render();
     const row = this.#row(path);
-    if (!row) return;
+    if (!row) {
+      this.#selected = null;
+      toast(`${path} is not in the tree: it has ended, or is among those not shown.`);
+      return;
+    }
     row.scrollIntoView({ block: "center" });
     row.focus({ preventScroll: true });
   }
