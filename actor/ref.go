@@ -124,8 +124,9 @@ func (r Ref[M]) String() string {
 // cut short; when ctx ends, only the waiting is. Asked for by the actor itself or
 // by one below it, Stop does not wait.
 //
-// The error is the context's, or [ErrAbandoned] if the handler did not return in
-// time. Stopping an actor that has stopped is not an error.
+// The error is the context's; [ErrAbandoned] if the handler did not return in
+// time; or [ErrDeadlock] if the actor, which is going to stop, waits for the one
+// that asks for it. Stopping an actor that has stopped is not an error.
 func (r Ref[M]) Stop(ctx context.Context) error {
 	switch t := r.target.(type) {
 	case nil:

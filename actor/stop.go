@@ -466,8 +466,15 @@ func (c *core) abandon() {
 // stopAndWait is Ref.Stop.
 func (c *core) stopAndWait(ctx context.Context) error {
 	c.requestStop(c.stopTimeout())
-	if c.isAncestorOf(callerOf(ctx)) {
-		return nil // the caller is in the way of the end it would wait for
+	if caller := callerOf(ctx); caller != nil {
+		if c.isAncestorOf(caller) {
+			return nil // the caller is in the way of the end it would wait for
+		}
+		if !caller.waitFor(c) {
+			return ErrDeadlock.WithTarget(c.path())
+		}
+		defer caller.waitsFor.Store(nil)
+		caller.giveAway()
 	}
 	select {
 	case <-c.doneChan():

@@ -136,6 +136,9 @@ func (s *System) after(d time.Duration, f func()) *time.Timer {
 // does; the stopping itself is bounded by Options.ShutdownTimeout. It may be
 // called more than once and from several goroutines.
 //
+// Called with the context of a handler of this system it does not wait, as that
+// handler is in the way.
+//
 // The error is the context's, or DEADLINE_EXCEEDED ([ErrAbandoned]) if handlers
 // did not return in time and were left behind.
 func (s *System) Stop(ctx context.Context) error {
@@ -148,6 +151,9 @@ func (s *System) Stop(ctx context.Context) error {
 		s.root.mu.Unlock()
 		s.stopNext()
 	})
+	if caller := callerOf(ctx); caller != nil && caller.sys == s {
+		return nil
+	}
 	select {
 	case <-s.done:
 	case <-ctx.Done():
