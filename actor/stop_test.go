@@ -29,7 +29,7 @@ func TestStopOrder(t *testing.T) {
 		c := spawnChild(t, a, actor.Spec[do]{Name: "c", New: node})
 		d := spawnChild(t, c, actor.Spec[do]{Name: "d", New: node})
 		e := spawnDoer(t, sys, actor.Spec[do]{Name: "e", New: node})
-		gate := make(chan struct{})
+		gate, handled := make(chan struct{}), false
 		for _, ref := range []actor.Ref[do]{a, b, c, d, e} {
 			tell(t, ref, func(*actor.Context[do]) error { <-gate; return nil })
 		}
@@ -37,7 +37,7 @@ func TestStopOrder(t *testing.T) {
 			if _, err := actor.Ask(ctx, a, answer(1)); err != nil {
 				t.Errorf("ask of a stopping parent: %v", err)
 			}
-			return c.Tell(ctx, func(*actor.Context[do]) error { log.add("c handles"); return nil })
+			return c.Tell(ctx, func(*actor.Context[do]) error { handled = true; return nil })
 		})
 		stopped := make(chan error)
 		go func() { stopped <- sys.Stop(context.Background()) }()
@@ -52,8 +52,8 @@ func TestStopOrder(t *testing.T) {
 		if err := e.TryTell(failing); !errors.Is(err, actor.ErrStopped) {
 			t.Errorf("tell after the end: %v", err)
 		}
-		if got, want := strings.Join(log.take(), " "), "-/e -/a/c/d c handles -/a/c -/a/b -/a"; got != want {
-			t.Errorf("got %s, want %s", got, want)
+		if got, want := strings.Join(log.take(), " "), "-/e -/a/c/d -/a/c -/a/b -/a"; got != want || !handled {
+			t.Errorf("got %s, want %s; handled: %v", got, want, handled)
 		}
 	})
 }

@@ -54,19 +54,19 @@ func Watch[T, M any](ctx *Context[M], target Ref[T], notice func(Down) M) (cance
 	}
 	x.watching[token] = nil
 	c.mu.Unlock()
-	cancel = w.Watch(notify)
+	takeBack := w.Watch(notify)
 	c.mu.Lock()
 	_, waiting := x.watching[token]
 	if waiting { // else the notice came already, or the watcher has ended
-		x.watching[token] = cancel
+		x.watching[token] = takeBack
 	}
 	c.mu.Unlock()
 	if !waiting {
-		cancel()
+		takeBack()
 	}
 	return func() {
 		c.unwatch(token)
-		cancel()
+		takeBack()
 	}
 }
 
