@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/actor/actortest"
 	"github.com/troupe-dev/troupe/examples/weather"
 	"github.com/troupe-dev/troupe/workflow"
 	csvconnector "github.com/troupe-dev/troupe/workflow/connector/csv"
@@ -68,6 +69,7 @@ func onDisk(o workflow.LoadOptions) (*workflow.Definition, error) {
 // Req W1, W2
 func TestRun(t *testing.T) {
 	t.Parallel()
+	actortest.NoLeaks(t)
 	info, out := run(t, nil, embedded)
 
 	var counts []string

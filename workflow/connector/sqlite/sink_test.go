@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/troupe-dev/troupe/actor/actortest"
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/workflow"
 )
@@ -405,6 +406,21 @@ func TestCancel(t *testing.T) {
 	}
 	if err := newRunner("2").sink(path, "t", modeReplace).Open(ctx, schema); !errors.Is(err, context.Canceled) {
 		t.Errorf("Open: %v", err)
+	}
+}
+
+func TestNothingIsLeftRunning(t *testing.T) {
+	t.Parallel()
+	actortest.NoLeaks(t)
+	dir := t.TempDir()
+	for i, end := range []func(*sink) error{
+		func(s *sink) error { return s.Commit(t.Context()) },
+		func(s *sink) error { return s.Abort(t.Context()) },
+	} {
+		s := newRunner("1").sink(filepath.Join(dir, fmt.Sprint(i)), "t", modeReplace)
+		must(t, s.Open(t.Context(), schema))
+		must(t, s.Write(t.Context(), rowsFrom(1, 100)))
+		must(t, end(s))
 	}
 }
 
