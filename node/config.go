@@ -60,8 +60,8 @@ type ActorConfig struct {
 
 // DemoConfig shapes the demonstration tree of `troupe dev`.
 type DemoConfig struct {
-	// CrashEvery is the time between two crashes on purpose. Default 20s, so
-	// that it stays below the watchdog's alert of 3 restarts a minute.
+	// CrashEvery is the time between two crashes on purpose. Default 25s, so
+	// that it stays within the watchdog's alert of 3 restarts a minute.
 	// 0 never crashes by itself.
 	CrashEvery time.Duration `yaml:"crash_every"`
 
@@ -157,7 +157,7 @@ func DefaultConfig() Config {
 	return Config{
 		Actor:           ActorConfig{MaxRestarts: 5, RestartWindow: 10 * time.Second},
 		DataDir:         "troupe-data",
-		Demo:            DemoConfig{CrashEvery: 20 * time.Second, Rate: 200},
+		Demo:            DemoConfig{CrashEvery: 25 * time.Second, Rate: 200},
 		HTTP:            HTTPConfig{Address: "127.0.0.1", Port: 8080},
 		Log:             LogConfig{Level: slog.LevelInfo},
 		Name:            "troupe",

@@ -1,10 +1,12 @@
 package node
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
@@ -15,11 +17,12 @@ import (
 //
 //	/demo            supervisor; tells the worker to crash from time to time
 //	/demo/counter    counts what the worker has done
-//	/demo/worker     does a little work for each message; crashes when told to
-//	/demo/producer   sends messages to the worker at a steady rate
+//	/demo/worker     does a job at a time, at a bounded rate; crashes when told to
+//	/demo/producer   sends jobs to the worker in bursts
 //
-// The worker keeps its mailbox over a crash, so that the counter's figure keeps
-// up with the producer's however often it is restarted.
+// The bursts are faster than the worker, so that its mailbox is seen to fill and
+// to empty. It keeps its mailbox over a crash: the counter's figure keeps up
+// with the producer's however often the worker is restarted.
 
 // DemoChild is the path of the demonstration's child that crashes on purpose.
 const DemoChild = "/demo/worker"
@@ -28,8 +31,13 @@ const DemoChild = "/demo/worker"
 // DemoConfig.CrashEvery is shorter.
 const demoFirstCrash = 3 * time.Second
 
-// demoTick is the time between two bursts of the producer.
-const demoTick = 100 * time.Millisecond
+// The producer sends a burst every demoBurst. The worker is faster than the
+// producer on average by demoHeadroom, so that it is done with a burst when the
+// next one comes.
+const (
+	demoBurst    = 700 * time.Millisecond
+	demoHeadroom = 1.25
+)
 
 // errDemoCrash is what the worker panics with.
 var errDemoCrash = errors.New("crashed on purpose")
@@ -93,7 +101,10 @@ func (d *demoSupervisor) Start(ctx *actor.Context[crashDue]) error {
 	d.worker, err = actor.Spawn(ctx, actor.Spec[workerMsg]{
 		Name: "worker",
 		Type: "demo-worker",
-		New:  func() actor.Behavior[workerMsg] { return &demoWork{counter: counter} },
+		New: func() actor.Behavior[workerMsg] {
+			return &demoWork{counter: counter, pace: d.config.pace()}
+		},
+		Priority: urgency,
 	})
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -117,6 +128,22 @@ func (d *demoSupervisor) Start(ctx *actor.Context[crashDue]) error {
 	return nil
 }
 
+// pace is the time that the worker takes for a job.
+func (c DemoConfig) pace() time.Duration {
+	if c.Rate <= 0 {
+		return 0
+	}
+	return time.Duration(float64(time.Second) / (demoHeadroom * float64(c.Rate)))
+}
+
+// urgency lets an order to crash overtake the jobs that wait.
+func urgency(m workerMsg) int {
+	if _, urgent := m.(crash); urgent {
+		return 0
+	}
+	return 1
+}
+
 // Receive passes the order to crash on. A full mailbox means that the worker is
 // busy enough; the next time will do.
 func (d *demoSupervisor) Receive(ctx *actor.Context[crashDue], _ crashDue) error {
@@ -129,12 +156,17 @@ func (d *demoSupervisor) Receive(ctx *actor.Context[crashDue], _ crashDue) error
 // demoWork turns jobs into digests.
 type demoWork struct {
 	counter actor.Ref[jobDone]
+	pace    time.Duration
+	next    time.Time // when the next job may begin
 }
 
 // Receive does a job, or crashes.
 func (w *demoWork) Receive(ctx *actor.Context[workerMsg], m workerMsg) error {
 	switch m := m.(type) {
 	case job:
+		if err := w.await(ctx); err != nil {
+			return err
+		}
 		var block [1024]byte
 		binary.LittleEndian.PutUint64(block[:], m.n)
 		sum := sha256.Sum256(block[:])
@@ -143,6 +175,25 @@ func (w *demoWork) Receive(ctx *actor.Context[workerMsg], m workerMsg) error {
 		panic(errDemoCrash)
 	}
 	return nil
+}
+
+// await blocks until the next job may begin, or the actor is cut short.
+func (w *demoWork) await(ctx context.Context) error {
+	now := time.Now()
+	wait := w.next.Sub(now)
+	if wait <= 0 {
+		w.next = now.Add(w.pace)
+		return nil
+	}
+	w.next = w.next.Add(w.pace)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // demoCounter counts finished jobs and folds their digests.
@@ -158,35 +209,35 @@ func (c *demoCounter) Receive(_ *actor.Context[jobDone], m jobDone) error {
 	return nil
 }
 
-// demoProducer sends jobs in bursts, ten a second.
+// demoProducer sends jobs in bursts.
 type demoProducer struct {
 	rate   int
 	worker actor.Ref[workerMsg]
 
-	next  uint64
-	since time.Time // of the first burst
-	sent  int64     // since then
+	next uint64    // number of the next job
+	last time.Time // of the last burst
+	part float64   // of a job that was due and not sent
 }
 
 // Start sets the clock.
 func (p *demoProducer) Start(ctx *actor.Context[burstDue]) error {
-	p.since = time.Now()
-	ctx.Every(demoTick, burstDue{})
+	p.last = time.Now()
+	ctx.Every(demoBurst, burstDue{})
 	return nil
 }
 
 // Receive sends as many jobs as are due by now. When the worker's mailbox is
 // full it waits, which is backpressure to be seen.
 func (p *demoProducer) Receive(ctx *actor.Context[burstDue], _ burstDue) error {
-	due := int64(time.Since(p.since).Seconds() * float64(p.rate))
+	now := time.Now()
 	// After a pause, such as a suspended machine, not everything is made up for.
-	due = min(due-p.sent, int64(p.rate))
-	for range due {
+	due := min(now.Sub(p.last), 2*demoBurst).Seconds()*float64(p.rate) + p.part
+	p.last, p.part = now, due-math.Trunc(due)
+	for range int(due) {
 		if err := p.worker.Tell(ctx, job{p.next}); err != nil {
 			return err
 		}
 		p.next++
 	}
-	p.sent = int64(time.Since(p.since).Seconds() * float64(p.rate))
 	return nil
 }

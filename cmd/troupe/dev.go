@@ -33,6 +33,8 @@ With --once the node uses a free port and a temporary directory, checks that all
 of it works, prints what it found, and exits with 0 or 1.`,
 		Args: atMostOne("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, restore := a.interruptible(cmd.Context())
+			defer restore()
 			settings, err := config.load(a)
 			if err != nil {
 				return err
@@ -42,9 +44,9 @@ of it works, prints what it found, and exits with 0 or 1.`,
 				return err
 			}
 			if once {
-				return a.devOnce(cmd.Context(), &config, settings, definition)
+				return a.devOnce(ctx, &config, settings, definition)
 			}
-			return a.dev(cmd.Context(), settings.Config, definition)
+			return a.dev(ctx, settings.Config, definition)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "check everything once and exit with 0 or 1")
@@ -81,8 +83,6 @@ func (a *app) startNode(ctx context.Context, config node.Config, options node.Op
 
 // dev serves until it is told to stop.
 func (a *app) dev(ctx context.Context, config node.Config, definition *workflow.Definition) error {
-	ctx, restore := a.interruptible(ctx)
-	defer restore()
 	n, err := a.startNode(ctx, config, node.Options{Workflow: definition})
 	if err != nil {
 		return err

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/node"
 )
 
@@ -98,18 +98,13 @@ func codeOf(err error) exitCode {
 
 // isEnvironment reports whether the machine, not the input, is the reason.
 func isEnvironment(err error) bool {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+	if reason, _, _ := files.Explain(err); reason != files.Other {
 		return true
 	}
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return false
+	for _, errno := range []syscall.Errno{syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.EACCES, syscall.EIO} {
+		if errors.Is(err, errno) {
+			return true
+		}
 	}
-	switch errno {
-	case syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS,
-		syscall.EFBIG, syscall.EIO, syscall.EISDIR, syscall.ENOTDIR, syscall.EMFILE, syscall.ENFILE, syscall.EEXIST:
-		return true
-	default:
-		return false
-	}
+	return false
 }

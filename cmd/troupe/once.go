@@ -55,8 +55,6 @@ type onceRun struct {
 
 // devOnce runs the scenario of `troupe dev`, checks it and reports.
 func (a *app) devOnce(ctx context.Context, flags *configFlags, settings *node.Settings, definition *workflow.Definition) error {
-	ctx, restore := a.interruptible(ctx)
-	defer restore()
 	flags.setDefault(settings, "http.port", func(c *node.Config) { c.HTTP.Port = 0 })
 	flags.setDefault(settings, "demo.crash_every", func(c *node.Config) { c.Demo.CrashEvery = 0 }) // crashes on command
 	flags.setDefault(settings, "log.level", func(c *node.Config) { c.Log.Level = slog.LevelError })

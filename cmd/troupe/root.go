@@ -150,8 +150,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// files returns a check for a number of FILE arguments; most < 0 is no bound.
-func files(least, most int) cobra.PositionalArgs {
+// fileArgs returns a check for a number of FILE arguments; most < 0 is no bound.
+func fileArgs(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -32,8 +33,11 @@ interrupted leaves no half-written output.
 
 With -o json the one document on standard output is the state of the run at its
 end, the same as the console's API gives.`,
-		Args: files(1, 1),
+		Args: fileArgs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// First of all: reading a definition may block on a file it names.
+			ctx, restore := a.interruptible(cmd.Context())
+			defer restore()
 			settings, err := config.load(a)
 			if err != nil {
 				return err
@@ -44,7 +48,7 @@ end, the same as the console's API gives.`,
 			if err != nil {
 				return err
 			}
-			return a.runWorkflow(cmd.Context(), settings.Config, definition, out)
+			return a.runWorkflow(ctx, settings.Config, definition, out)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", ".", "output `DIR` of sinks with a relative path")
@@ -56,8 +60,6 @@ end, the same as the console's API gives.`,
 // runWorkflow runs a definition in an actor system of its own and prints what
 // became of it.
 func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *workflow.Definition, out string) error {
-	ctx, restore := a.interruptible(ctx)
-	defer restore()
 	line := newProgressLine(a.stderr)
 	log := telemetry.NewLogger(line, config.Log.Level)
 	sys := actor.NewSystem(actor.Options{Name: config.Name, Logger: log, ShutdownTimeout: config.ShutdownTimeout})
@@ -69,10 +71,13 @@ func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *w
 	if printed := a.printRun(info); printed != nil {
 		return printed
 	}
-	if err != nil && context.Cause(ctx) != nil {
-		return &exitError{exitInterrupted, err}
+	if err == nil || context.Cause(ctx) == nil {
+		return err
 	}
-	return err
+	if info.State == workflow.StateCancelled {
+		err = errors.New("interrupted: the run was cancelled and left no output")
+	}
+	return &exitError{exitInterrupted, err}
 }
 
 // await waits for the end of a run and of the system. Once ctx has ended, which
