@@ -1,6 +1,8 @@
 package workflow
 
 import (
+	"io/fs"
+
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/yamldoc"
 )
@@ -45,6 +47,7 @@ type Definition struct {
 	order []string        // ids of the nodes, each after those that feed it
 	plans map[string]plan // by node id
 	files fileSet
+	info  fs.FileInfo // of the definition's own file, nil if it is not known
 }
 
 // Input is a value that a definition leaves to who runs it. Texts in with

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -19,11 +20,26 @@ type Env struct {
 
 	files     fileSet
 	outputDir string
+	claims    *claims // of the run
 }
 
 // Open opens a file that the definition names for reading. A relative path is
-// relative to the definition's own file.
-func (e *Env) Open(path string) (fs.File, error) { return e.files.open(path) }
+// relative to the definition's own file. A file that a sink of the run writes
+// is an error, INVALID_ARGUMENT.
+func (e *Env) Open(path string) (fs.File, error) {
+	file, err := e.files.open(path)
+	if err != nil || e.claims == nil {
+		return file, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = e.claims.reads("the node "+quote(e.Node)+" reads it", info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
 
 // OutputPath is where a file that the definition names for writing belongs. A
 // relative path is relative to the output directory of the run.

@@ -49,8 +49,8 @@ func LoadFS(fsys fs.FS, file string, options LoadOptions) (*Definition, error) {
 	return load(f, file, fileSet{fsys: fsys, dir: path.Dir(file)}, options)
 }
 
-func load(r io.Reader, name string, files fileSet, options LoadOptions) (*Definition, error) {
-	text, err := io.ReadAll(io.LimitReader(r, FileBytesMax+1))
+func load(f fs.File, name string, files fileSet, options LoadOptions) (*Definition, error) {
+	text, err := io.ReadAll(io.LimitReader(f, FileBytesMax+1))
 	if err != nil {
 		return nil, unreadable(name, err)
 	}
@@ -64,6 +64,9 @@ func load(r io.Reader, name string, files fileSet, options LoadOptions) (*Defini
 	l.run()
 	if problems := yamldoc.Join(l.problems); problems != nil {
 		return nil, Problems(problems)
+	}
+	if info, err := f.Stat(); err == nil {
+		l.definition.info = info
 	}
 	return l.definition, nil
 }

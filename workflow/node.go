@@ -100,9 +100,10 @@ type Artifact struct {
 
 // overlaps reports whether two sinks that write both would be in each other's
 // way.
-func (a Artifact) overlaps(b Artifact) bool {
-	return a.Path == b.Path && (a.Type != b.Type || a.Table == b.Table)
-}
+func (a Artifact) overlaps(b Artifact) bool { return a.Path == b.Path && !a.shares(b) }
+
+// shares reports whether two sinks can write to the same file.
+func (a Artifact) shares(b Artifact) bool { return a.Type == b.Type && a.Table != b.Table }
 
 // Producer is an optional ability of a [Sink]: it names what the sink writes.
 // It is called after Open.

@@ -173,7 +173,7 @@ func (n *nodeActor) toldNobody(err error) error {
 func (n *nodeActor) open(ctx *actor.Context[nodeMessage]) (err error) {
 	r, node := n.run, n.track.node
 	env := &Env{
-		RunID: r.id, Node: node.ID, files: r.definition.files, outputDir: r.options.OutputDir,
+		RunID: r.id, Node: node.ID, files: r.definition.files, outputDir: r.options.OutputDir, claims: &r.claims,
 		Log: r.options.Log.With("workflow_id", r.definition.Name, "execution_id", r.id, "node", node.ID, "actor", ctx.Address().Path),
 	}
 	switch node.Role {

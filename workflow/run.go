@@ -57,7 +57,7 @@ type Run struct {
 	cancel context.CancelCauseFunc
 	ref    actor.Ref[input]
 	done   chan struct{}
-	claims sync.Mutex // guards the nodes' artifacts as a whole
+	claims claims
 
 	mu          sync.Mutex
 	state       State
@@ -131,13 +131,20 @@ func newRun(d *Definition, options StartOptions) *Run {
 	for _, e := range d.Edges {
 		r.edges = append(r.edges, &edgeTrack{edge: e})
 	}
+	if d.info != nil {
+		r.claims.read = append(r.claims.read, claim{what: "it is the definition of the workflow", info: d.info})
+	}
 	return r
 }
 
 func (r *Run) createRejects() (err error) {
 	if r.definition.Rejects != "" {
 		env := Env{outputDir: r.options.OutputDir}
-		r.rejects, err = createRejects(env.OutputPath(r.definition.Rejects))
+		path := env.OutputPath(r.definition.Rejects)
+		if err := r.claims.writes("the rows that are set aside are written to it", Artifact{Path: path}); err != nil {
+			return err
+		}
+		r.rejects, err = createRejects(path)
 	}
 	return err
 }
@@ -300,25 +307,10 @@ func (r *Run) reject(t *nodeTrack, rejects []Reject) error {
 	return r.rejects.write(rejects)
 }
 
-// claim notes what a sink writes. Two that write the same would undo each
-// other's work.
+// claim notes what a sink writes, unless that is read or written already.
 func (r *Run) claim(t *nodeTrack, a Artifact) error {
-	r.claims.Lock()
-	defer r.claims.Unlock()
-	taken := ""
-	if r.rejects != nil && r.rejects.path == a.Path {
-		taken = "the file of rejects"
-	}
-	for _, other := range r.nodes {
-		if info, _ := other.info(); other != t && info.Artifact != nil && info.Artifact.overlaps(a) {
-			taken = "the node " + quote(other.node.ID)
-		}
-	}
-	if taken != "" {
-		return &fault.Error{
-			Code: fault.InvalidArgument, Target: a.Path, Message: taken + " is written there as well",
-			Hint: "give one of them another path or table",
-		}
+	if err := r.claims.writes("the node "+quote(t.node.ID)+" writes it", a); err != nil {
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

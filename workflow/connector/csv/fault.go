@@ -1,6 +1,8 @@
 package csv
 
 import (
+	"errors"
+
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/files"
 )
@@ -23,6 +25,9 @@ var codes = map[files.Reason]fault.Code{
 func fileFault(op, path string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err // the engine has said what is wrong with the file
 	}
 	reason, cause, hint := files.Explain(err)
 	return &fault.Error{Code: codes[reason], Op: op, Target: path, Hint: hint, Cause: cause}
