@@ -137,7 +137,7 @@ func (c *cell[M]) handBack() {
 	if c.flags&^flagTrimming == flagActive && c.q.n == 0 && c.alert.Load() == 0 {
 		c.processed += uint64(c.pos)
 		c.pos = 0
-		c.one[0] = slot[M]{}
+		c.work.one[0] = slot[M]{}
 		c.flags &^= flagActive
 		if c.opts.idleTimeout > 0 {
 			c.startIdleClock()
@@ -157,10 +157,11 @@ type callBlock[R any] struct {
 
 // nextCall takes a call from the actor's block; the caller owns the actor.
 func nextCall[R, M any](c *cell[M]) *call[R] {
-	b, ok := c.calls.(*callBlock[R])
+	tools := c.tools()
+	b, ok := tools.calls.(*callBlock[R])
 	if !ok || b.used == len(b.calls) {
 		b = &callBlock[R]{}
-		c.calls = b
+		tools.calls = b
 	}
 	b.used++
 	return &b.calls[b.used-1]
@@ -221,16 +222,17 @@ func handleHere[R, M any](c *cell[M], caller *core, cl *call[R], build func(Repl
 			c.sys.spawn(c.afterExit)
 		}
 	}()
-	c.one[0] = slot[M]{build(Reply[R]{cl}), &cl.envelope}
+	s := &c.work.one[0]
+	*s = slot[M]{build(Reply[R]{cl}), &cl.envelope}
 	c.pos = 1
 	step = stepHandle
 	if c.processed >= c.nextSample {
 		weight := c.sampleWeight()
 		start := time.Now()
-		err = c.receive(&c.one[0])
+		err = c.receive(s)
 		c.sample(time.Since(start), weight)
 	} else {
-		err = c.receive(&c.one[0])
+		err = c.receive(s)
 	}
 	step = stepDone
 	return err

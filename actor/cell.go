@@ -15,16 +15,30 @@ import (
 type cell[M any] struct {
 	behavior Behavior[M]
 	create   func() Behavior[M]
-	plain    Context[M] // for messages without an envelope
-	pos      uint32     // how many of the taken messages were handed over; the runner's own
+	work     *workbench[M] // made with the first message
+	pos      uint32        // how many of the taken messages were handed over; the runner's own
 
 	core
 
 	q     queue[M]
 	limit uint32
 	rare  *rare[M]
-	one   [1]slot[M] // the message taken, where it was taken out of the queue; the runner's own
-	calls any        // the block that calls come from while the actor is owned, a *callBlock[R]
+}
+
+// workbench is what an actor needs to handle messages and, while it never got one,
+// does without. It is the runner's own.
+type workbench[M any] struct {
+	plain Context[M] // for messages without an envelope
+	one   [1]slot[M] // the message taken, where it was taken out of the queue
+	calls any        // the block that calls come from, a *callBlock[R]
+}
+
+// tools returns the workbench; the caller owns the actor.
+func (c *cell[M]) tools() *workbench[M] {
+	if c.work == nil {
+		c.work = &workbench[M]{plain: Context[M]{c: c}}
+	}
+	return c.work
 }
 
 // rare is the typed state that most actors never need. What the runner uses

@@ -119,7 +119,7 @@ func (c *cell[M]) finishBatch() {
 	if c.q.taken > 0 {
 		c.q.release(c.pos)
 	} else {
-		c.one[0] = slot[M]{}
+		c.work.one[0] = slot[M]{}
 	}
 	c.pos = 0
 	if c.flags&flagBlocked != 0 {
@@ -153,12 +153,13 @@ func (c *cell[M]) take() (ring []slot[M], head, n uint32, weight uint64) {
 		weight = c.sampleWeight()
 	}
 	if c.flags&flagSingle != 0 {
+		tools := c.tools()
 		if h := c.rare.heap; h != nil {
-			c.one[0] = h.pop()
+			tools.one[0] = h.pop()
 		} else {
-			c.one[0] = c.q.pop()
+			tools.one[0] = c.q.pop()
 		}
-		return c.one[:], 0, 1, weight
+		return tools.one[:], 0, 1, weight
 	}
 	n = min(c.q.n, batchSize, max(1, c.limit/8)) // a small capacity is kept to more closely
 	if weight > 0 || c.sys.opts.Schedule != nil {
@@ -189,11 +190,12 @@ func (c *cell[M]) drain(ring []slot[M], head, n uint32) (err error) {
 		}
 	}()
 	mask := uint32(len(ring) - 1) //nolint:gosec // a ring fits 32 bits
+	plain := &c.tools().plain
 	for i := uint32(0); i < n && err == nil; i++ {
 		s := &ring[(head+i)&mask]
 		c.pos = i + 1
 		if s.env == nil {
-			err = c.behavior.Receive(&c.plain, s.m)
+			err = c.behavior.Receive(plain, s.m)
 		} else {
 			err = c.receive(s)
 		}
@@ -215,7 +217,7 @@ func (c *cell[M]) receive(s *slot[M]) error {
 		c.sys.deadLetter(&c.core, s.m, ErrExpired)
 		return nil
 	}
-	ctx := &c.plain
+	ctx := &c.work.plain
 	if m := env.more.Load(); m != nil && (m.ctx != nil || m.trace != nil) {
 		ctx = c.ownContext(env, m)
 		defer ctx.finish()
@@ -318,7 +320,7 @@ func (c *cell[M]) current() *slot[M] {
 	if c.q.taken > 0 {
 		return c.q.at(c.pos - 1)
 	}
-	return &c.one[0]
+	return &c.work.one[0]
 }
 
 // settleFailed decides what becomes of the message that was being handled when

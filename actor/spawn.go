@@ -40,7 +40,6 @@ func newCell[M any](p *core, spec *Spec[M]) (*cell[M], error) {
 		return nil, fault.New(fault.InvalidArgument, "actor.Spawn", "name %q must not contain '/' or begin with '#'", spec.Name)
 	}
 	c := &cell[M]{create: spec.New, limit: opts.capacity}
-	c.plain.c = c
 	c.self = c
 	c.sys, c.parent, c.opts, c.name = p.sys, p, opts, spec.Name
 	c.id = p.sys.nextID.Add(1)
@@ -147,7 +146,7 @@ func (c *cell[M]) construct() (err error) {
 	c.kind, c.behavior = kind, b
 	c.mu.Unlock()
 	if s, ok := b.(Starter[M]); ok {
-		return s.Start(&c.plain)
+		return s.Start(&c.tools().plain)
 	}
 	return nil
 }
@@ -169,5 +168,5 @@ func (c *cell[M]) destruct() (err error) {
 			err = newPanicError(value)
 		}
 	}()
-	return b.Stop(&c.plain)
+	return b.Stop(&c.tools().plain)
 }
