@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"testing"
@@ -126,7 +127,7 @@ func TestAskCycle(t *testing.T) {
 // Two actors that ask each other at the same time: at least one learns of it,
 // and none waits for ever, in whatever order they come.
 func TestConcurrentCrossAsk(t *testing.T) {
-	cross := func(t *testing.T, sys *actor.System) {
+	cross := func(t *testing.T, sys *actor.System, _ *rand.Rand) {
 		a, b := spawnDoer(t, sys, actor.Spec[do]{Name: "a"}), spawnDoer(t, sys, actor.Spec[do]{Name: "b"})
 		errs := make(chan error, 2)
 		ask := func(to actor.Ref[do]) do {

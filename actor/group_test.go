@@ -3,6 +3,7 @@ package actor_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,7 +87,7 @@ func TestGroupStrategies(t *testing.T) {
 func TestConcurrentFailuresInAGroup(t *testing.T) {
 	opts := actor.Options{Logger: discard()}
 	for _, strategy := range []actor.Strategy{actor.OneForAll, actor.RestForOne} {
-		actortest.ExploreWith(t, opts, 40, func(t *testing.T, sys *actor.System) {
+		actortest.ExploreWith(t, opts, 40, func(t *testing.T, sys *actor.System, _ *rand.Rand) {
 			b := newBrood(t, sys, actor.Supervision{Strategy: strategy, Backoff: actor.Backoff{Jitter: -1}}, "a", "b", "c")
 			tell(t, b.kids["a"], failing)
 			tell(t, b.kids["b"], failing)

@@ -124,7 +124,8 @@ type Directive uint8
 
 // Directives.
 const (
-	// RestartChild makes a new behaviour; the mailbox is kept.
+	// RestartChild makes a new behaviour; the mailbox is kept. The child's own
+	// children end first; the contexts of their handlers end at once.
 	RestartChild Directive = iota
 	// ResumeChild keeps the behaviour and goes on with the next message.
 	ResumeChild

@@ -141,6 +141,9 @@ func (c *cell[M]) end(reason error) bool {
 		x.reason = reason
 	}
 	c.mu.Unlock()
+	if reason != nil && !errors.Is(reason, ErrPassivated) {
+		c.interruptKids()
+	}
 	if c.stopKids(afterKidsEnd) {
 		c.settleEarly()
 		return true

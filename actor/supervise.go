@@ -116,7 +116,7 @@ func (c *cell[M]) fail(err error) bool {
 		return c.end(ErrKilled)
 	case halting:
 		c.recordInterrupted(err, RestartChild)
-		return true // the signal to halt is in the system lane
+		return true // the signal to halt or to stop is on its way
 	}
 	v := c.parent.judge(&c.core, err, c.behavior != nil)
 	c.recordFailure(err, v.directive)
@@ -208,6 +208,7 @@ func (c *cell[M]) restart(delay time.Duration) bool {
 		c.extra().restartDelay = delay
 		c.mu.Unlock()
 	}
+	c.interruptKids()
 	if c.stopKids(afterKidsRestart) {
 		c.releaseKin()
 		return true
@@ -388,18 +389,25 @@ func (c *core) pause(d time.Duration) bool {
 	}
 }
 
-// interrupt ends the context of the actor's handler, so that what it waits for,
-// an answer of a sibling that failed for example, does not hold it up.
+// interrupt ends the contexts of the handlers of the actor and of all below it,
+// which a failure elsewhere takes along, so that what they wait for, an answer of
+// the one that failed for example, does not hold them up.
 func (c *core) interrupt() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flags&flagStopped != 0 {
-		return
+	if c.flags&flagStopped == 0 {
+		x := c.extra()
+		x.interrupted = true
+		if x.cancel != nil {
+			x.cancel()
+		}
 	}
-	x := c.extra()
-	x.interrupted = true
-	if x.cancel != nil {
-		x.cancel()
+	c.mu.Unlock()
+	c.interruptKids()
+}
+
+func (c *core) interruptKids() {
+	for _, k := range c.children() {
+		k.interrupt()
 	}
 }
 

@@ -39,7 +39,12 @@ type doer struct {
 	start, stop func(*actor.Context[do]) error
 }
 
-func (d *doer) Receive(ctx *actor.Context[do], f do) error { return f(ctx) }
+func (d *doer) Receive(ctx *actor.Context[do], f do) error {
+	if f == nil {
+		return nil
+	}
+	return f(ctx)
+}
 
 func (d *doer) Start(ctx *actor.Context[do]) error {
 	if d.start == nil {

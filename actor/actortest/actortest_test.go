@@ -2,6 +2,7 @@ package actortest_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -189,7 +190,7 @@ func withdraw(t *testing.T, sys *actor.System) (balance int, log []string) {
 func TestExploreFindsAnInterleaving(t *testing.T) {
 	outcomes := func() (overdrawn []int, logs []string) {
 		run := 0
-		actortest.Explore(t, 40, func(t *testing.T, sys *actor.System) {
+		actortest.Explore(t, 40, func(t *testing.T, sys *actor.System, _ *rand.Rand) {
 			run++
 			balance, log := withdraw(t, sys)
 			if balance < 0 {

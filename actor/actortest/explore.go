@@ -26,21 +26,22 @@ const SeedVariable = "TROUPE_SEED"
 // It stops at the first seed that fails and says how to run it again: with
 // TROUPE_SEED=<seed> in the environment Explore runs that seed alone.
 //
-// Equal seeds give equal orders as long as f and the actors take no chance from
-// elsewhere: from math/rand, from maps, from a select with several cases ready,
+// f's own random choices come from random, which has the run's seed, too; it must
+// not be used by two goroutines at once. Equal seeds give equal orders as long as
+// f and the actors take no chance from elsewhere: from math/rand, from maps, from a select with several cases ready,
 // from the jitter of a backoff. f must not count on synctest.Wait, which does
 // not wait for steps that are yet to be chosen; a timer does, as each step takes
 // a nanosecond of virtual time.
 //
 // While it runs, the whole process uses one processor and collects no garbage:
 // tests with Explore are better not parallel.
-func Explore(t *testing.T, n int, f func(t *testing.T, sys *actor.System)) {
+func Explore(t *testing.T, n int, f func(t *testing.T, sys *actor.System, random *rand.Rand)) {
 	t.Helper()
 	ExploreWith(t, actor.Options{}, n, f)
 }
 
 // ExploreWith is [Explore] for systems with options; Schedule is its own.
-func ExploreWith(t *testing.T, opts actor.Options, n int, f func(t *testing.T, sys *actor.System)) {
+func ExploreWith(t *testing.T, opts actor.Options, n int, f func(t *testing.T, sys *actor.System, random *rand.Rand)) {
 	t.Helper()
 	if text := os.Getenv(SeedVariable); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -58,7 +59,7 @@ func ExploreWith(t *testing.T, opts actor.Options, n int, f func(t *testing.T, s
 }
 
 // exploreSeed runs f once.
-func exploreSeed(t *testing.T, opts actor.Options, seed uint64, f func(*testing.T, *actor.System)) {
+func exploreSeed(t *testing.T, opts actor.Options, seed uint64, f func(*testing.T, *actor.System, *rand.Rand)) {
 	t.Helper()
 	done := false
 	defer func() {
@@ -74,7 +75,8 @@ func exploreSeed(t *testing.T, opts actor.Options, seed uint64, f func(*testing.
 		s := newScheduler(seed)
 		defer s.stop()
 		opts.Schedule = s.schedule
-		runSystem(t, opts, f)
+		choices := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // what a test does
+		runSystem(t, opts, func(t *testing.T, sys *actor.System) { f(t, sys, choices) })
 	})
 	done = true
 }
