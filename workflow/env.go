@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -36,7 +35,8 @@ func (e *Env) Open(path string) (fs.File, error) {
 		err = e.claims.reads("the node "+quote(e.Node)+" reads it", info)
 	}
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		_ = file.Close() // nothing was read
+		return nil, err
 	}
 	return file, nil
 }
