@@ -53,8 +53,8 @@ var home = map[workload.Name]float64{
 	workload.SpawnRate: 279e3,
 }
 
-// allocNoise is how many objects per operation still count as none: a mailbox
-// that grows by blocks allocates one now and then.
+// allocNoise is how many objects per operation still count as none: what is
+// allocated in blocks allocates one now and then. The table has the bytes.
 const allocNoise = 0.05
 
 func targetOf(w workload.Name, m workload.Metric) (target, bool) {
