@@ -142,7 +142,8 @@ func TestFootprintSeesHeldMemory(t *testing.T) {
 		held = append(held, make([]byte, size))
 	}
 	after := Footprint(5 * time.Second)
-	if got := after - before; got < n*size || got > n*size*11/10 {
+	// What the test itself held before may be gone by now: allow for a percent.
+	if got := after - before; got < n*size*99/100 || got > n*size*11/10 {
 		t.Errorf("%d bytes held, measured as %d", n*size, got)
 	}
 	held = nil
