@@ -224,7 +224,11 @@ func (m *model) operation(depth int) do {
 		case 14:
 			m.grow(ctx)
 		case 15:
-			_ = to.Stop(ctx)
+			// A circle through a graceful stop is not an error, the StopTimeout
+			// ends it; so wait for as long as is of use only.
+			soon, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+			defer cancel()
+			_ = to.Stop(soon)
 		case 16:
 			to.Kill()
 		case 17:

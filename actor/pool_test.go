@@ -54,6 +54,12 @@ func newTeam(t *testing.T, sys actor.Parent, spec actor.PoolSpec[job]) (actor.Re
 	return ref, tm
 }
 
+func (tm *team) has(id uint64) bool {
+	tm.mu.Lock()
+	defer tm.mu.Unlock()
+	return tm.jobs[id] != nil
+}
+
 // counts is how many jobs each worker has had, without their names.
 func (tm *team) counts() (workers, total, least, most int) {
 	tm.mu.Lock()
@@ -186,7 +192,7 @@ func TestPoolAskAndTrace(t *testing.T) {
 		for _, routing := range []actor.Routing{actor.RoundRobin, actor.Broadcast} {
 			ref, tm := newTeam(t, sys, actor.PoolSpec[job]{Size: 3, Routing: routing, Supervision: never(), Worker: actor.Spec[job]{Attempts: 2}})
 			id, err := actor.Ask(t.Context(), ref, func(r actor.Reply[uint64]) job { return job{who: r} })
-			if err != nil || tm.jobs[id] == nil {
+			if err != nil || !tm.has(id) {
 				t.Error(id, err)
 			}
 			ctx := actor.WithTrace(context.Background(), actor.Trace{ID: [16]byte{1}})

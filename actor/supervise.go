@@ -116,6 +116,9 @@ func (c *cell[M]) fail(err error) bool {
 		return c.end(ErrKilled)
 	case halting:
 		c.recordInterrupted(err, RestartChild)
+		if c.behavior == nil && state&flagStopping != 0 {
+			return c.end(nil) // it was to start once more only to drain its mailbox
+		}
 		return true // the signal to halt or to stop is on its way
 	}
 	v := c.parent.judge(&c.core, err, c.behavior != nil)
