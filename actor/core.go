@@ -87,7 +87,7 @@ type extra struct {
 	restartDelay time.Duration
 	afterKids    afterKids
 	draining     bool       // the graceful end has begun: the mailbox is closed once there is a behaviour to empty it
-	interrupted  bool       // life is cancelled until the next behaviour is made
+	interrupted  bool       // life is cancelled; for a member of a group, until it is restarted
 	unborn       bool       // it did not start, and nobody was told of it
 	halted       chan error // told when the behaviour and the children are gone
 	stopTimer    *time.Timer

@@ -79,6 +79,9 @@ func (c *cell[M]) handleSignal(s signal) bool {
 	case signalRestart:
 		owned := true
 		if c.awaitsRestart() {
+			if s.reply != nil {
+				c.uninterrupt()
+			}
 			owned = c.rebuild()
 		}
 		if s.reply != nil {

@@ -189,16 +189,19 @@ func (c *core) recordFailure(err error, d Directive) {
 }
 
 func (c *core) logFailure(err error, d Directive) {
-	log := c.sys.log()
-	if !log.Enabled(noContext, slog.LevelWarn) {
-		return
+	if c.sys.log().Enabled(noContext, slog.LevelWarn) {
+		c.writeFailure(err, d)
 	}
+}
+
+//go:noinline // its frame would make the stack of a young goroutine grow
+func (c *core) writeFailure(err error, d Directive) {
 	attrs := []any{"actor", c.path(), "actor_type", c.kind.name, "error", err.Error(), "error_type", fault.CodeOf(err).String(), "directive", d.String()}
 	var p *PanicError
 	if errors.As(err, &p) {
 		attrs = append(attrs, "stack", p.Stack())
 	}
-	log.Warn("actor failed", attrs...)
+	c.sys.log().Warn("actor failed", attrs...)
 }
 
 // restart replaces the behaviour, after a delay if need be. It reports whether
@@ -237,13 +240,7 @@ func (c *cell[M]) restartLater() bool {
 
 // rebuild makes the new behaviour.
 func (c *cell[M]) rebuild() bool {
-	c.mu.Lock()
-	if x := c.extra(); x.interrupted {
-		x.interrupted, x.life, x.cancel = false, nil, nil
-	}
-	stopped := c.flags&flagStopped != 0
-	c.mu.Unlock()
-	if stopped {
+	if c.has(flagStopped) {
 		return true // abandoned meanwhile; turn ends the runner
 	}
 	c.closeFamily(false)
@@ -406,6 +403,15 @@ func (c *core) interrupt() {
 	}
 	c.mu.Unlock()
 	c.interruptKids()
+}
+
+// uninterrupt takes interrupt back for a member of a group, which lives on with a
+// new behaviour. Those below it do not.
+func (c *core) uninterrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.extra()
+	x.interrupted, x.life, x.cancel = false, nil, nil
 }
 
 func (c *core) interruptKids() {
