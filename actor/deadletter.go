@@ -2,6 +2,7 @@ package actor
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -29,10 +30,15 @@ func (s *System) deadLetter(target *core, message any, why error) {
 		}
 	})
 	publish(s, letter)
-	if n, ok := s.logLimit.admit(time.Now()); ok {
-		s.log().Warn("dead letter", "target", target.path(), "message_type", fmt.Sprintf("%T", message),
-			"error", why.Error(), "error_type", fault.CodeOf(why).String(), "not_logged", n)
+	if n, ok := s.logLimit.admit(time.Now()); ok && s.log().Enabled(noContext, slog.LevelWarn) {
+		s.logDeadLetter(target, message, why, n)
 	}
+}
+
+//go:noinline // its frame would make the stack of a young goroutine grow
+func (s *System) logDeadLetter(target *core, message any, why error, held int) {
+	s.log().Warn("dead letter", "target", target.path(), "message_type", fmt.Sprintf("%T", message),
+		"error", why.Error(), "error_type", fault.CodeOf(why).String(), "not_logged", held)
 }
 
 // deadLetterLog bounds the records on dead letters to 10 a second.

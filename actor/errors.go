@@ -58,11 +58,16 @@ type PanicError struct {
 
 // newPanicError captures the stack of the panic that was just recovered. Only
 // program counters are kept; they are resolved when somebody wants to read them.
+// They go straight to the heap: an array on the stack of a goroutine started a
+// moment ago would make it grow, which costs more than all the rest.
 func newPanicError(value any) *PanicError {
-	var pcs [48]uintptr
-	n := runtime.Callers(3, pcs[:])
-	return &PanicError{Value: value, pcs: append([]uintptr(nil), pcs[:n]...)}
+	e := &PanicError{Value: value, pcs: make([]uintptr, panicDepth)}
+	e.pcs = e.pcs[:runtime.Callers(3, e.pcs)]
+	return e
 }
+
+// panicDepth is how many calls of a panic's stack are kept.
+const panicDepth = 48
 
 func (e *PanicError) Error() string {
 	if e.Value == nil {

@@ -64,17 +64,21 @@ func Subscribe[E, M any](s *System, to Ref[M], adapt func(E) M) (cancel func()) 
 // Publish sends an event to everybody who subscribed to its type.
 func Publish[E any](s *System, event E) { publish(s, func() E { return event }) }
 
-// publish makes the event only if somebody wants it.
+// publish makes the event only if somebody wants it. That question is apart from
+// the rest, whose frame would make the stack of a young goroutine grow.
 func publish[E any](s *System, event func() E) {
 	all := s.topics.subs.Load()
 	if all == nil {
 		return
 	}
 	key := reflect.TypeFor[E]()
-	subs := (*all)[key]
-	if len(subs) == 0 {
-		return
+	if subs := (*all)[key]; len(subs) > 0 {
+		publishTo(s, key, subs, event)
 	}
+}
+
+//go:noinline
+func publishTo[E any](s *System, key reflect.Type, subs []*subscription, event func() E) {
 	var e any = event()
 	for _, sub := range subs {
 		var err error
