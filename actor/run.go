@@ -21,7 +21,14 @@ func (c *cell[M]) run() (r *runner) {
 			c.sys.spawn(c.afterExit)
 		}
 	}()
-	for c.turn(&r) {
+	for {
+		more, err := c.turn(&r)
+		if err != nil {
+			more = c.failed(err)
+		}
+		if !more {
+			break
+		}
 		if c.sys.opts.Schedule != nil {
 			c.sys.start(&c.core)
 			break
@@ -66,12 +73,13 @@ func (c *cell[M]) afterFailure(err error) {
 
 // turn does one step of the actor's life: the signals of the system lane if
 // there are any, else a batch of messages. It reports false when the runner has
-// nothing more to do and no longer owns the actor.
-func (c *cell[M]) turn(r **runner) bool {
+// nothing more to do and no longer owns the actor, and the failure of a handler
+// for run to deal with: the frames of a turn are gone by then.
+func (c *cell[M]) turn(r **runner) (more bool, failure error) {
 	c.mu.Lock()
 	if c.flags&flagStopped != 0 {
 		c.leave()
-		return false
+		return false, nil
 	}
 	c.finishBatch()
 	c.alert.Store(0)
@@ -79,34 +87,29 @@ func (c *cell[M]) turn(r **runner) bool {
 	if lane := c.takeSignals(); lane != nil {
 		c.mu.Unlock()
 		c.giveAway()
-		return c.handleSignals(lane)
+		return c.handleSignals(lane), nil
 	}
 	if c.flags&flagSuspended != 0 || c.waiting() == 0 {
 		if c.flags&(flagClosed|flagSuspended) == flagClosed {
 			c.mu.Unlock()
-			return c.end(nil) // all is drained
+			return c.end(nil), nil // all is drained
 		}
 		if *r = c.runner.Load(); *r != nil {
 			c.runner.Store(nil)
 		}
-		return c.rest()
+		return c.rest(), nil
 	}
 	ring, head, n, weight := c.take()
 	c.mu.Unlock()
 	c.giveAway() // this actor goes on
 
-	var err error
-	if weight > 0 {
-		start := time.Now()
-		err = c.drain(ring, head, n)
-		c.sample(time.Since(start), weight)
-	} else {
-		err = c.drain(ring, head, n)
+	if weight == 0 {
+		return true, c.drain(ring, head, n)
 	}
-	if err != nil {
-		return c.failed(err)
-	}
-	return true
+	start := time.Now()
+	failure = c.drain(ring, head, n)
+	c.sample(time.Since(start), weight)
+	return true, failure
 }
 
 // finishBatch gives back the slots that were handled; the lock is held.

@@ -103,36 +103,16 @@ func (b Backoff) delay(n int) time.Duration {
 // fail carries out the verdict on a failure. It reports whether the runner
 // still owns the actor.
 func (c *cell[M]) fail(err error) bool {
-	c.mu.Lock()
-	c.finishBatch()
-	state := c.flags
-	halting := c.x != nil && c.x.interrupted
-	c.mu.Unlock()
+	v, act := c.verdictOn(err)
 	switch {
-	case state&flagStopped != 0:
-		return true // turn ends the runner
-	case state&flagKilled != 0:
-		c.recordInterrupted(err, StopChild)
-		return c.end(ErrKilled)
-	case halting:
-		c.recordInterrupted(err, RestartChild)
-		if c.behavior == nil && state&flagStopping != 0 {
-			return c.end(nil) // it was to start once more only to drain its mailbox
-		}
-		return true // the signal to halt or to stop is on its way
-	}
-	v := c.parent.judge(&c.core, err, c.behavior != nil)
-	c.recordFailure(err, v.directive)
-	switch {
-	case v.directive == ResumeChild:
+	case act == actNothing || v.directive == ResumeChild:
 		return true
-	case v.directive == RestartChild && state&flagStopping != 0:
+	case act == actEnd:
+		return c.end(v.err)
+	case v.directive == RestartChild && act == actDrain:
 		return c.restart(0) // to drain the rest of the mailbox
 	case v.directive == RestartChild && v.group:
-		c.retire()
-		c.suspend(flagFailed)
-		c.sys.spawn(func() { c.parent.restartGroup(&c.core, v.delay) })
-		return true
+		return c.restartWithGroup(v.delay)
 	case v.directive == RestartChild:
 		return c.restart(v.delay)
 	case v.directive == Escalate:
@@ -140,6 +120,53 @@ func (c *cell[M]) fail(err error) bool {
 		return c.end(v.err)
 	}
 	return c.end(err)
+}
+
+// action is what the state of an actor makes of the verdict on its failure.
+type action uint8
+
+const (
+	actVerdict action = iota // carry it out
+	actDrain                 // a restart is for the rest of the mailbox only
+	actEnd                   // end for the reason in the verdict
+	actNothing               // what has to follow is under way
+)
+
+// verdictOn gets the supervisor's verdict on a failure and makes it known. It is
+// apart from fail so that its frame is gone when the verdict is carried out.
+func (c *cell[M]) verdictOn(err error) (verdict, action) {
+	c.mu.Lock()
+	c.finishBatch()
+	state := c.flags
+	halting := c.x != nil && c.x.interrupted
+	c.mu.Unlock()
+	switch {
+	case state&flagStopped != 0:
+		return verdict{}, actNothing // turn ends the runner
+	case state&flagKilled != 0:
+		c.recordInterrupted(err, StopChild)
+		return verdict{err: ErrKilled}, actEnd
+	case halting:
+		c.recordInterrupted(err, RestartChild)
+		if c.behavior == nil && state&flagStopping != 0 {
+			return verdict{}, actEnd // it was to start once more only to drain its mailbox
+		}
+		return verdict{}, actNothing // the signal to halt or to stop is on its way
+	}
+	v := c.parent.judge(&c.core, err, c.behavior != nil)
+	c.recordFailure(err, v.directive)
+	if state&flagStopping != 0 {
+		return v, actDrain
+	}
+	return v, actVerdict
+}
+
+// restartWithGroup leaves the restart to the goroutine that restarts the group.
+func (c *cell[M]) restartWithGroup(delay time.Duration) bool {
+	c.retire()
+	c.suspend(flagFailed)
+	c.sys.spawn(func() { c.parent.restartGroup(&c.core, delay) })
+	return true
 }
 
 // recordInterrupted is recordFailure for an actor that had to give up what it
