@@ -78,3 +78,31 @@ func (b *Batch) Items() int {
 	}
 	return n
 }
+
+// Bytes counts the bytes of all payloads, metas, values and answers in b.
+func (b *Batch) Bytes() int {
+	n := 0
+	for i := range b.Appends {
+		for k := range b.Appends[i].Events {
+			n += len(b.Appends[i].Events[k].Data) + len(b.Appends[i].Events[k].Meta)
+		}
+	}
+	for i := range b.Snapshots {
+		n += len(b.Snapshots[i].Data)
+	}
+	for i := range b.Sets {
+		n += len(b.Sets[i].Value)
+	}
+	for i := range b.Acks {
+		n += len(b.Acks[i].Answer)
+	}
+	for i := range b.Puts {
+		n += len(b.Puts[i].Data) + len(b.Puts[i].Meta)
+	}
+	for _, letters := range [][]Letter{b.LetterEdits, b.LetterAdds} {
+		for i := range letters {
+			n += len(letters[i].Data) + len(letters[i].Meta)
+		}
+	}
+	return n
+}

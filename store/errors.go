@@ -92,6 +92,12 @@ var (
 	// intact, and writing works again when there is room.
 	ErrDiskFull = sentinel(fault.ResourceExhausted, "disk is full", "free or add space; nothing is lost")
 
+	// ErrDisk is a disk that does not read or write. After a failed fsync nobody
+	// knows what is on it; an embedded store then refuses all writes until it is
+	// opened again, which finds out.
+	ErrDisk = sentinel(fault.Unavailable, "disk error",
+		"see the system's log and the limits of the process; then open the store again")
+
 	// ErrDamaged is stored data that is not as it was written.
 	ErrDamaged = sentinel(fault.DataLoss, "stored data is damaged",
 		`see what is affected with "troupe store check", go back to a backup with "troupe store restore"`)

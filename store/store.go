@@ -37,12 +37,12 @@ type Store interface {
 
 // Journal reads streams.
 type Journal interface {
-	// Read returns the events of a stream from a position on, in order; 0 and 1
-	// both mean from the first that is still there. It reads in pages, sees what
-	// was committed before each page, and ends at the head. A from beyond the
-	// head gives no event; from within what was trimmed is [ErrTrimmed], unless
-	// from is 0. An unknown stream is [ErrUnknownStream]. An error is the last
-	// thing the sequence yields.
+	// Read returns the events of a stream from a position on, in order; 0 means
+	// from the first that is still there. It reads in pages, sees what was
+	// committed before each page, and ends at the head. A position beyond the head
+	// gives no event, one within what was trimmed is [ErrTrimmed], an unknown
+	// stream is [ErrUnknownStream]. An error is the last thing the sequence
+	// yields.
 	Read(ctx context.Context, s Stream, from Position) iter.Seq2[Event, error]
 
 	// Head returns the position of the last event of a stream, also when it has

@@ -1,0 +1,297 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/troupe-dev/troupe/store"
+)
+
+// pageBytes is SQLite's default and that of most file systems: a small commit
+// writes one or two pages to the log, and none of them is torn.
+const pageBytes = 4096
+
+// quickCheckBytes is up to which size opening a file checks the structure of all
+// of it, a tenth of a second at most. A larger one is checked by what opening
+// reads, and by [Store.Check].
+const quickCheckBytes = 32 << 20
+
+// Open opens the store in a file, or makes one, with the folder that it is in.
+// It brings an older schema up to date, reads the journal, and checks that the
+// file is whole as far as that takes no more than a moment.
+//
+// Errors: [store.ErrInUse], [store.ErrNotAStore], [store.ErrNewerSchema],
+// [store.ErrDamaged], [store.ErrReadOnly], [store.ErrDiskFull], [store.ErrDisk],
+// [store.ErrInvalid] for a path that cannot be one, and those of ctx.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	const op = "sqlite.Open"
+	o = o.withDefaults()
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the umask decides, as for any folder
+		return nil, explainPath(op, path, err)
+	}
+	s := &Store{
+		path: path, limits: o.Limits, log: o.Logger, born: time.Now(),
+		mem: newMemory(), readers: make(chan *conn, o.Readers),
+		done: make(chan struct{}), closing: make(chan struct{}),
+	}
+	s.inbox.wake = make(chan struct{}, 1)
+	if err := s.open(ctx, o); err != nil {
+		return nil, errors.Join(explain(op, path, err), s.release())
+	}
+	go s.run()
+	return s, nil
+}
+
+// checkPath refuses what SQLite would take for something else than a file.
+func checkPath(path string) error {
+	if path == "" || bytes.ContainsAny([]byte(path), "\x00") {
+		return store.Failure(store.ErrInvalid, "sqlite.Open", "path", fmt.Errorf("is %q, want the path of a file", path))
+	}
+	return nil
+}
+
+// dsn is how the driver is told of a path, in a mode of SQLite: rwc or ro.
+func dsn(path, mode string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: "mode=" + mode}).String(), nil
+}
+
+func (s *Store) open(ctx context.Context, o Options) error {
+	if err := s.lockFile(); err != nil {
+		return err
+	}
+	if err := checkFile(s.path); err != nil {
+		return err
+	}
+	name, err := dsn(s.path, "rwc")
+	if err != nil {
+		return err
+	}
+	s.w, err = openConn(name, "busy_timeout = 5000", fmt.Sprintf("page_size = %d", pageBytes))
+	if err != nil {
+		return err
+	}
+	version, err := identify(s.w, "sqlite.Open", s.path)
+	if err != nil {
+		return err
+	}
+	for _, pragma := range []string{
+		"journal_mode = WAL", // readers do not block the writer, nor it them
+		"synchronous = FULL", // a commit syncs the log
+		fmt.Sprintf("cache_size = -%d", o.CacheBytes/1024),
+		"temp_store = MEMORY",
+		"wal_autocheckpoint = 4000",     // 16 MiB: fewer and longer checkpoints
+		"journal_size_limit = 67108864", // after a peak the log shrinks to 64 MiB
+	} {
+		if err := s.w.script("PRAGMA " + pragma); err != nil {
+			return err
+		}
+	}
+	if err := migrate(s.w, version); err != nil {
+		return err
+	}
+	if err := s.quickCheck(ctx); err != nil {
+		return err
+	}
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	return s.openReaders(o)
+}
+
+// lockFile makes this the only store on the file. The lock is SQLite's own, on an
+// empty database beside the file, so that it works on all systems.
+func (s *Store) lockFile() error {
+	name, err := dsn(s.path+"-lock", "rwc")
+	if err != nil {
+		return err
+	}
+	if s.lock, err = openConn(name, "busy_timeout = 0"); err != nil {
+		return err
+	}
+	return s.lock.script("BEGIN EXCLUSIVE")
+}
+
+// checkFile looks at a file before SQLite does: SQLite takes an empty one for a
+// new database, and one that was cut in its first page may look like another
+// program's.
+func checkFile(path string) error {
+	const op = "sqlite.Open"
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return explainPath(op, path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return explainPath(op, path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return store.Failure(store.ErrInvalid, op, path, errors.New("is not a regular file"))
+	}
+	if info.Size() == 0 {
+		return nil
+	}
+	head := make([]byte, 16)
+	if _, err := io.ReadFull(f, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return explainPath(op, path, err)
+	}
+	if !bytes.Equal(head, []byte("SQLite format 3\x00")) {
+		return store.Failure(store.ErrNotAStore, op, path, fmt.Errorf("it begins with %.16q, or is damaged at its very beginning", head))
+	}
+	if info.Size() < pageBytes {
+		return damaged(op, path, fmt.Errorf("it was cut: it has %d bytes", info.Size()))
+	}
+	return nil
+}
+
+// quickCheck looks for pages that are missing or make no sense.
+func (s *Store) quickCheck(ctx context.Context) error {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return explainPath("sqlite.Open", s.path, err)
+	}
+	var pages int64
+	if err := s.w.query(ctx, "PRAGMA page_count", nil, func(row []driver.Value) error { pages = intOf(row[0]); return nil }); err != nil {
+		return err
+	}
+	_, err = os.Stat(s.path + "-wal")
+	if size := info.Size(); os.IsNotExist(err) && size < pages*pageBytes {
+		return damaged("sqlite.Open", s.path, fmt.Errorf("it was cut: it has %d bytes of %d", size, pages*pageBytes))
+	}
+	if info.Size() > quickCheckBytes {
+		return nil
+	}
+	return s.w.query(ctx, "PRAGMA quick_check(1)", nil, func(row []driver.Value) error {
+		if text := textOf(row[0]); text != "ok" {
+			return damaged("sqlite.Open", s.path, errors.New(text))
+		}
+		return nil
+	})
+}
+
+// load reads what the writer has in memory.
+func (s *Store) load(ctx context.Context) (err error) {
+	if s.leases, err = loadLeases(s.w); err != nil {
+		return err
+	}
+	err = s.w.query(ctx, "SELECT name, value FROM counters", nil, func(row []driver.Value) error {
+		switch textOf(row[0]) {
+		case "id":
+			s.mem.nextID = intOf(row[1])
+		case "grant":
+			s.mem.nextGrant = intOf(row[1])
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if s.mem.nextID < 1 || s.mem.nextGrant < 1 {
+		return damaged("sqlite.Open", s.path+", table counters", errForm)
+	}
+	if err := s.loadMessages(ctx); err != nil {
+		return err
+	}
+	s.tables = &tables{s.mem, s.w}
+	err = s.w.query(ctx, "SELECT seq, data FROM journal ORDER BY seq", nil, func(row []driver.Value) error {
+		place := fmt.Sprintf("%s, journal row %d", s.path, intOf(row[0]))
+		j, err := openJournalRow(bytesOf(row[1]))
+		if err == nil {
+			err = s.mem.replay(j, s.tables)
+		}
+		if failed := (*sqlFailure)(nil); err != nil && !errors.As(err, &failed) {
+			return damaged("sqlite.Open", place, err)
+		}
+		return err
+	})
+	s.savedID = s.mem.nextID
+	return err
+}
+
+// loadMessages reads the messages that were folded. A message whose body is
+// damaged stays in the file, for Check to find and for people to look at; it is
+// handed out to nobody.
+func (s *Store) loadMessages(ctx context.Context) error {
+	const sql = "SELECT id, queue, priority, key, time, until, attempts, dedup, last_error, body FROM messages ORDER BY id"
+	return s.w.query(ctx, sql, nil, func(row []driver.Value) error {
+		m := &message{
+			id: store.MessageID(intOf(row[0])), queue: s.mem.queue(store.Queue(textOf(row[1]))), key: textOf(row[3]),
+			priority: store.Priority(intOf(row[2]) & 1),                                                         //nolint:gosec // one bit
+			time:     intOf(row[4]), until: intOf(row[5]), attempts: int32(intOf(row[6])), dedup: intOf(row[7]), //nolint:gosec // written from one
+			lastError: textOf(row[8]), folded: true,
+		}
+		if err := m.restore(bytesOf(row[9])); err != nil {
+			s.stats.damaged.Add(1)
+			s.log.Error("store: a message is damaged and will not be handed out", "path", s.path,
+				"message", int64(m.id), "queue", string(m.queue.name), "error", err.Error())
+			return nil
+		}
+		s.mem.apply(&op{kind: opPut, m: m})
+		return nil
+	})
+}
+
+// openReaders makes the connections of those that read.
+func (s *Store) openReaders(o Options) error {
+	name, err := dsn(s.path, "ro")
+	if err != nil {
+		return err
+	}
+	for range o.Readers {
+		c, err := openConn(name, "busy_timeout = 5000", "query_only = 1", fmt.Sprintf("cache_size = -%d", o.CacheBytes/8/1024))
+		if err != nil {
+			return err
+		}
+		s.readers <- c
+	}
+	return nil
+}
+
+// release closes all connections that are open. The writer's is the last on the
+// file, so that SQLite can remove its log.
+func (s *Store) release() error {
+	var all []error
+	for n := len(s.readers); n > 0; n-- {
+		all = append(all, (<-s.readers).close())
+	}
+	for _, c := range []*conn{s.w, s.lock} {
+		if c != nil {
+			all = append(all, c.close())
+		}
+	}
+	return explain("store.Close", s.path, errors.Join(all...))
+}
+
+// read lends f a connection to read with.
+func (s *Store) read(ctx context.Context, op string, f func(c *conn) error) error {
+	if err := s.checkOpen(op); err != nil {
+		return err
+	}
+	select {
+	case c := <-s.readers:
+		defer func() { s.readers <- c }()
+		return explain(op, s.path, f(c))
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return store.Failure(store.ErrClosed, op, s.path, nil)
+	}
+}
