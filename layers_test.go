@@ -37,7 +37,7 @@ const floors = `
 	durable stream
 
 	# 5: Protocol Buffers services served by actors
-	service < cmd/protoc-gen-go-troupe
+	service/options < service < service/servicetest service/internal/shopv1 cmd/protoc-gen-go-troupe
 
 	# 6: authenticated, multiplexed connections between nodes
 	link < link/linktest link/tcp link/websocket link/webrtc
@@ -55,7 +55,7 @@ const floors = `
 	console/ui console/layout < console < node
 
 	# 11: programs
-	examples/... < cmd/troupe
+	examples/echo/echov1 < examples/... < cmd/troupe
 `
 
 // standardOnly names the packages that reach nothing outside the standard

@@ -47,17 +47,18 @@ func (t Type[M]) decode(m Message) (any, error) { return t.Decode(m) }
 func Register[M any](r *Registry, t Type[M]) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, old := range []entry{r.byName[t.name], r.byType[t.goType()]} {
-		if old == nil || old.Name() == t.name && old.CodecName() == t.CodecName() && old.goType() == t.goType() {
+	name := t.Name()
+	for _, old := range []entry{r.byName[name], r.byType[t.goType()]} {
+		if old == nil || old.Name() == name && old.CodecName() == t.CodecName() && old.goType() == t.goType() {
 			continue
 		}
 		return fault.New(fault.AlreadyExists, "wire.Register", "%s in %s as %v: it is registered as %s in %s as %v",
-			t.name, t.CodecName(), t.goType(), old.Name(), old.CodecName(), old.goType())
+			name, t.CodecName(), t.goType(), old.Name(), old.CodecName(), old.goType())
 	}
 	if r.byName == nil {
 		r.byName, r.byType = map[string]entry{}, map[reflect.Type]entry{}
 	}
-	r.byName[t.name], r.byType[t.goType()] = t, t
+	r.byName[name], r.byType[t.goType()] = t, t
 	return nil
 }
 
@@ -144,7 +145,7 @@ func (t Type[M]) parse(text []byte) (Message, error) {
 		}
 	}
 	if err != nil {
-		return Message{}, &fault.Error{Code: fault.InvalidArgument, Op: "wire.FromJSON", Target: t.name, Message: "the text is not of that type", Cause: err}
+		return Message{}, &fault.Error{Code: fault.InvalidArgument, Op: "wire.FromJSON", Target: t.Name(), Message: "the text is not of that type", Cause: err}
 	}
 	return t.Encode(value)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
@@ -23,6 +24,7 @@ const MaxTypeName = 255
 // any goroutine; the zero value is not usable.
 type Type[M any] struct {
 	name  string
+	later func() string // the name, where it is not known yet
 	codec Codec
 	fresh func() M // makes the value to decode into; nil: decode into a zero M
 }
@@ -41,13 +43,15 @@ func NewType[M any](name string, codec Codec) Type[M] {
 }
 
 // Proto is the type of a generated message; its name is the message's full name,
-// such as "troupe.example.echo.v1.EchoRequest".
+// such as "troupe.example.echo.v1.EchoRequest". It may be called while packages
+// are being initialized.
 func Proto[M proto.Message]() Type[M] {
-	var m M
-	kind := m.ProtoReflect().Type()
-	t := NewType[M](string(kind.Descriptor().FullName()), protoCodec{})
-	t.fresh = func() M { return kind.New().Interface().(M) }
-	return t
+	var none M
+	return Type[M]{
+		codec: protoCodec{},
+		later: sync.OnceValue(func() string { return string(none.ProtoReflect().Descriptor().FullName()) }),
+		fresh: func() M { return none.ProtoReflect().New().Interface().(M) },
+	}
 }
 
 // CBOR is a Go type that crosses as CBOR. Fields are named by their tags "cbor"
@@ -62,7 +66,12 @@ func MessagePack[M any](name string) Type[M] { return NewType[M](name, msgpackCo
 func JSON[M any](name string) Type[M] { return NewType[M](name, jsonCodec{}) }
 
 // Name is the name by which both sides know the type.
-func (t Type[M]) Name() string { return t.name }
+func (t Type[M]) Name() string {
+	if t.later != nil {
+		return t.later()
+	}
+	return t.name
+}
 
 // CodecName is the name of the type's codec.
 func (t Type[M]) CodecName() string { return t.codec.Name() }
@@ -74,7 +83,7 @@ func (t Type[M]) Encode(m M) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	return Message{Type: t.name, Codec: t.codec.Name(), Data: data}, nil
+	return Message{Type: t.Name(), Codec: t.codec.Name(), Data: data}, nil
 }
 
 // Append encodes a value and appends it to dst. It is [Type.Encode] for those who
@@ -82,12 +91,12 @@ func (t Type[M]) Encode(m M) (Message, error) {
 func (t Type[M]) Append(dst []byte, m M) (out []byte, err error) {
 	defer func() { // a codec calls the value's own methods
 		if p := recover(); p != nil {
-			out, err = dst, notEncoded(t.name, fmt.Errorf("panic: %v", p))
+			out, err = dst, notEncoded(t.Name(), fmt.Errorf("panic: %v", p))
 		}
 	}()
 	out, err = t.codec.Append(dst, m)
 	if err != nil {
-		return dst, notEncoded(t.name, err)
+		return dst, notEncoded(t.Name(), err)
 	}
 	return out, nil
 }
@@ -103,8 +112,8 @@ func (t Type[M]) Decode(m Message) (value M, err error) {
 			value, err = zero, poisoned(m, fmt.Errorf("panic: %v", p))
 		}
 	}()
-	if m.Type != t.name || m.Codec != t.codec.Name() {
-		return zero, poisoned(m, ErrWrongType.WithTarget(t.name+" in "+t.codec.Name()))
+	if m.Type != t.Name() || m.Codec != t.codec.Name() {
+		return zero, poisoned(m, ErrWrongType.WithTarget(t.Name()+" in "+t.codec.Name()))
 	}
 	if t.fresh != nil {
 		value = t.fresh()

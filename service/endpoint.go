@@ -1,0 +1,152 @@
+package service
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/wire"
+)
+
+// EndpointOptions are choices for what comes over links. The zero value is usable.
+type EndpointOptions struct {
+	// DeadLetters gets what does not decode. Default: it is only logged.
+	DeadLetters DeadLetters
+	// Logger gets a record of what does not decode. Default slog.Default().
+	Logger *slog.Logger
+	// MaxMessage is the largest message, in bytes. Default
+	// [wire.DefaultMaxMessage].
+	MaxMessage int
+}
+
+// DeadLetters is where requests go that will not be handled, so that somebody can
+// look at them and send them again. It must be safe for concurrent use.
+type DeadLetters interface {
+	Put(ctx context.Context, l Letter) error
+}
+
+// Letter is a request that will not be handled.
+type Letter struct {
+	RequestID, CallerID, TargetID string // "" where they could not be read
+	TraceID, SpanID               string
+	PayloadType                   string // the name of the message's type
+	Codec                         string
+	Raw                           []byte // the message, or the frame if that did not decode
+	Err                           error
+	RetryCount                    int
+}
+
+// Endpoint serves the services of a system to the other side of a link: it is
+// where requests come in as bytes. It may be used from any goroutine.
+type Endpoint struct {
+	sys  *actor.System
+	opts EndpointOptions
+}
+
+// NewEndpoint makes an endpoint for all services of a system.
+func NewEndpoint(sys *actor.System, opts EndpointOptions) *Endpoint {
+	if opts.MaxMessage <= 0 {
+		opts.MaxMessage = wire.DefaultMaxMessage
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	return &Endpoint{sys, opts}
+}
+
+// Serve performs the call in a request frame and returns the response frame.
+// Whatever is wrong with the request is said in the response. When ctx ends, as
+// it should when the other side gives up or is gone, the handler's context does.
+func (e *Endpoint) Serve(ctx context.Context, frame []byte) (response []byte) {
+	if err := wire.CheckSize("a frame", len(frame), e.opts.MaxMessage+maxHeader); err != nil {
+		return faultFrame(err)
+	}
+	r, err := decodeRequest(frame)
+	if err != nil {
+		poison := &wire.PoisonError{Message: wire.Message{Type: "troupe.Request", Codec: "proto", Data: frame}, Cause: err}
+		e.setAside(ctx, r, poison)
+		return faultFrame(poison)
+	}
+	if !r.trace.IsZero() {
+		ctx = actor.WithTrace(ctx, r.trace)
+	}
+	timeout := DefaultTimeout
+	if r.timeout > 0 {
+		timeout = r.timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	c, err := lookup(ctx, e.sys, r.target)
+	if err != nil {
+		return faultFrame(err)
+	}
+	m, out := c.perform(ctx, r)
+	if poison, ok := errors.AsType[*wire.PoisonError](out.err); ok && !out.fromApplication {
+		e.setAside(ctx, r, poison)
+	}
+	return responseFrame(m, out, c.errors, e.opts.MaxMessage)
+}
+
+// perform calls the actor, by way of its mailbox if the method is durable.
+func (c *core) perform(ctx context.Context, r *request) (methodType, outcome) {
+	m, err := c.find(r.service, r.method)
+	if err != nil {
+		return nil, outcome{err: err}
+	}
+	if m.info().Durable && c.mailbox != nil {
+		call := &Call{
+			Method: m.info(), Target: c.path, RequestID: r.requestID, CallerID: r.callerID, Retries: r.retries, method: m,
+		}
+		if call.Request, err = m.decodeRequest(r.message); err != nil {
+			return m, outcome{err: err}
+		}
+		err = c.Call(ctx, call)
+		return m, outcome{call.Response, err, call.FromApplication}
+	}
+	out, err := c.ask(ctx, r.incoming(c))
+	if err != nil {
+		out = outcome{err: err}
+	}
+	return m, out
+}
+
+// incoming makes a request a call at the callee.
+func (r *request) incoming(c *core) *incoming {
+	in := &incoming{core: c, service: r.service, name: r.method, raw: &r.message}
+	in.call = Call{Target: c.path, RequestID: r.requestID, CallerID: r.callerID, Retries: r.retries}
+	return in
+}
+
+// rawLogged is how many bytes of a message that does not decode are logged.
+const rawLogged = 4096
+
+// setAside logs what does not decode, with its bytes, and puts it into the dead
+// letters.
+func (e *Endpoint) setAside(ctx context.Context, r *request, poison *wire.PoisonError) {
+	l := Letter{
+		RequestID: r.requestID, CallerID: r.callerID, TargetID: r.target, RetryCount: r.retries,
+		TraceID: r.trace.TraceID(), SpanID: r.trace.SpanID(),
+		PayloadType: poison.Message.Type, Codec: poison.Message.Codec, Raw: poison.Message.Data, Err: poison,
+	}
+	f := &fault.Error{
+		Code: fault.Poison, Op: "service", Target: l.TargetID, RequestID: l.RequestID, CallerID: l.CallerID,
+		TraceID: l.TraceID, SpanID: l.SpanID, RetryCount: l.RetryCount, Cause: poison,
+	}
+	attrs := append(fault.Attrs(f), slog.String("payload_type", l.PayloadType), slog.Int("raw_size", len(l.Raw)),
+		slog.String("raw_base64", base64.StdEncoding.EncodeToString(l.Raw[:min(len(l.Raw), rawLogged)])))
+	e.opts.Logger.LogAttrs(ctx, slog.LevelError, "a request does not decode", attrs...)
+	if e.opts.DeadLetters == nil {
+		return
+	}
+	// The caller may leave: the letter is kept all the same.
+	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := e.opts.DeadLetters.Put(kept, l); err != nil {
+		attrs := append(fault.Attrs(f), slog.String("dead_letter_error", err.Error()))
+		e.opts.Logger.LogAttrs(ctx, slog.LevelError, "a dead letter could not be kept", attrs...)
+	}
+}
