@@ -149,7 +149,7 @@ func (c *cell[M]) describe(info *Info) {
 	if c.limit == unlimited {
 		info.Capacity = Unbounded
 	}
-	info.Memory = int64(len(c.q.ring)) * int64(reflect.TypeFor[slot[M]]().Size())
+	info.Memory = int64(len(c.q.ring)) * int64(reflect.TypeFor[slot[M]]().Size()) //nolint:gosec // bounded by the memory there is
 	info.Message = reflect.TypeFor[M]().String()
 	if r, ok := c.behavior.(MemoryReporter); ok && c.flags&flagStopped == 0 {
 		info.reporter = r

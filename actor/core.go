@@ -86,10 +86,10 @@ type extra struct {
 	lastErrAt    time.Time
 	restartDelay time.Duration
 	afterKids    afterKids
-	draining     bool       // the graceful end has begun: the mailbox is closed once there is a behaviour to empty it
-	interrupted  bool       // life is cancelled; for a member of a group, until it is restarted
-	unborn       bool       // it did not start, and nobody was told of it
-	halted       chan error // told when the behaviour and the children are gone
+	draining     bool          // the graceful end has begun: the mailbox is closed once there is a behaviour to empty it
+	interrupted  bool          // life is cancelled; for a member of a group, until it is restarted
+	unborn       bool          // it did not start, and nobody was told of it
+	halted       chan struct{} // told when the behaviour and the children are gone
 	stopTimer    *time.Timer
 	idleTimer    *time.Timer
 	idleSince    time.Time
@@ -139,7 +139,7 @@ const (
 type signal struct {
 	kind  signalKind
 	err   error
-	reply chan error // buffered; told when a halt or a restart is done
+	reply chan struct{} // buffered; told when a halt or a restart is done
 }
 
 // post puts a signal in the system lane and makes sure that somebody handles

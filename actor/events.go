@@ -11,19 +11,19 @@ import (
 
 // The runtime's own events, for [Subscribe]. Each also has a hook.
 type (
-	// Failure: a handler, Start or Stop failed, or a supervisor gave up.
+	// Failure tells that a handler, Start or Stop failed, or a supervisor gave up.
 	Failure struct {
 		Actor     Address
 		Err       error
 		Directive Directive
 	}
-	// Restarted: an actor has a new behaviour.
+	// Restarted tells that an actor has a new behaviour.
 	Restarted struct {
 		Actor    Address
 		Restarts int // over the actor's life
 		Cause    error
 	}
-	// Stopped: an actor has ended.
+	// Stopped tells that an actor has ended.
 	Stopped struct {
 		Actor  Address
 		Reason error // nil for a normal end

@@ -30,7 +30,7 @@ func (s *System) guard(what string, f func()) {
 	defer func() {
 		if value := recover(); value != nil {
 			err := newPanicError(value)
-			s.log().Error(what+" panicked", "error", err.Error(), "stack", err.Stack())
+			s.log().Error("a callback panicked", "callback", what, "error", err.Error(), "stack", err.Stack())
 		}
 	}()
 	f()

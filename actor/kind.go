@@ -56,7 +56,7 @@ func TimingBounds() []time.Duration {
 
 // observe records the time a handler took, which stands for weight messages.
 func (k *kind) observe(took time.Duration, weight uint64) {
-	us := uint64(max(took-1, 0) / time.Microsecond) //nolint:gosec // not negative
+	us := uint64(max(took-1, 0) / time.Microsecond)
 	k.buckets[min(bits.Len64(us), timingBuckets-1)].Add(weight)
 	k.sum.Add(int64(took) * int64(weight)) //nolint:gosec // a small factor
 }

@@ -161,7 +161,7 @@ func smallest[M any](workers []*cell[M], from uint64) *cell[M] {
 	var best *cell[M]
 	least := uint32(unlimited)
 	for i := range workers {
-		w := workers[(from+uint64(i))%uint64(len(workers))] //nolint:gosec // not negative
+		w := workers[(from+uint64(i))%uint64(len(workers))]
 		w.mu.Lock()
 		n := w.waiting()
 		if w.flags&flagActive != 0 {

@@ -231,7 +231,7 @@ func (s *Spec[M]) options() (*options, error) {
 		capacity:    uint32(s.Mailbox.Capacity), //nolint:gosec // checked above
 		overflow:    s.Mailbox.Overflow,
 		restart:     s.Restart,
-		attempts:    uint8(s.Attempts), //nolint:gosec // checked above
+		attempts:    uint8(s.Attempts),
 		idleTimeout: s.IdleTimeout,
 		stopTimeout: s.StopTimeout,
 		supervision: s.Supervision.withDefaults(),

@@ -31,7 +31,7 @@ func (c *cell[M]) handleSignals(lane []signal) bool {
 		if !owned {
 			for _, rest := range lane[i+1:] {
 				if rest.reply != nil {
-					rest.reply <- ErrStopped
+					rest.reply <- struct{}{}
 				}
 			}
 			return false
@@ -85,7 +85,7 @@ func (c *cell[M]) handleSignal(s signal) bool {
 			owned = c.rebuild()
 		}
 		if s.reply != nil {
-			s.reply <- nil
+			s.reply <- struct{}{}
 		}
 		return owned
 	}
@@ -98,7 +98,7 @@ func (c *core) tellHalted() {
 	c.x.halted = nil
 	c.mu.Unlock()
 	if reply != nil {
-		reply <- nil
+		reply <- struct{}{}
 	}
 }
 

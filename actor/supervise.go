@@ -224,8 +224,7 @@ func (c *core) logFailure(err error, d Directive) {
 //go:noinline // its frame would make the stack of a young goroutine grow
 func (c *core) writeFailure(err error, d Directive) {
 	attrs := []any{"actor", c.path(), "actor_type", c.kind.name, "error", err.Error(), "error_type", fault.CodeOf(err).String(), "directive", d.String()}
-	var p *PanicError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*PanicError](err); ok {
 		attrs = append(attrs, "stack", p.Stack())
 	}
 	c.sys.log().Warn("actor failed", attrs...)
@@ -464,7 +463,7 @@ func (c *core) awaitsRestart() bool {
 // call posts a signal and waits until it is carried out or the actor has ended.
 // A handler that does not return within the actor's StopTimeout is abandoned.
 func (c *core) call(kind signalKind) {
-	done := make(chan error, 1)
+	done := make(chan struct{}, 1)
 	if !c.post(signal{kind: kind, reply: done}) {
 		return
 	}

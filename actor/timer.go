@@ -36,7 +36,7 @@ func (x *Context[M]) timer(d, period time.Duration, m M) Timer {
 	more := env.details()
 	more.timer, more.trace = t, x.trace()
 	next := time.Now().Add(d)
-	fire := func() {
+	fire := func(clock *time.Timer) {
 		if t.cancelled.Load() {
 			return
 		}
@@ -48,7 +48,7 @@ func (x *Context[M]) timer(d, period time.Duration, m M) Timer {
 			for !next.After(now) {
 				next = next.Add(period)
 			}
-			t.clock.Reset(next.Sub(now))
+			clock.Reset(next.Sub(now))
 		}
 	}
 	c.mu.Lock()
@@ -59,9 +59,10 @@ func (x *Context[M]) timer(d, period time.Duration, m M) Timer {
 	}
 	e.timers[t] = struct{}{}
 	t.clock = time.AfterFunc(d, func() {
-		c.mu.Lock() // t.clock is set
+		c.mu.Lock()
+		clock := t.clock // which is set by now
 		c.mu.Unlock()
-		c.sys.dispatch(fire)
+		c.sys.dispatch(func() { fire(clock) })
 	})
 	return Timer{t}
 }

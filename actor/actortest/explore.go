@@ -75,7 +75,7 @@ func exploreSeed(t *testing.T, opts actor.Options, seed uint64, f func(*testing.
 		s := newScheduler(seed)
 		defer s.stop()
 		opts.Schedule = s.schedule
-		choices := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // what a test does
+		choices := rand.New(rand.NewPCG(seed, 1))
 		runSystem(t, opts, func(t *testing.T, sys *actor.System) { f(t, sys, choices) })
 	})
 	done = true
@@ -94,7 +94,7 @@ type scheduler struct {
 // newScheduler starts a scheduler; it is called within a bubble.
 func newScheduler(seed uint64) *scheduler {
 	s := &scheduler{
-		random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // an order of test steps
+		random: rand.New(rand.NewPCG(seed, 0)),
 		wake:   make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go s.loop()
