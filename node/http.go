@@ -32,7 +32,8 @@ type httpService struct {
 	log     *slog.Logger
 
 	mu       sync.Mutex
-	listener net.Listener // bound before the service started; taken by its first run
+	listener net.Listener // bound before the service started, or by its last run
+	taken    bool         // by a run
 }
 
 // Serve answers requests until ctx ends, then drains.
@@ -74,20 +75,31 @@ func (s *httpService) Serve(ctx context.Context) error {
 func (s *httpService) listen(ctx context.Context) (net.Listener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.listener; l != nil {
-		s.listener = nil
-		return l, nil
+	if !s.taken {
+		s.taken = true
+		return s.listener, nil
 	}
-	return new(net.ListenConfig).Listen(ctx, "tcp", s.address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.address)
+	if err == nil {
+		s.listener = listener
+	}
+	return listener, err
+}
+
+// current is the listener of the last run.
+func (s *httpService) current() net.Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listener
 }
 
 // close gives up a listener that no run has taken.
 func (s *httpService) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener != nil {
+	if !s.taken {
+		s.taken = true
 		_ = s.listener.Close() // nobody has connected to it
-		s.listener = nil
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/node"
 )
@@ -106,5 +107,11 @@ func isEnvironment(err error) bool {
 			return true
 		}
 	}
-	return false
+	// What other layers, such as a database, say in their own words.
+	switch fault.CodeOf(err) {
+	case fault.ResourceExhausted, fault.PermissionDenied:
+		return true
+	default:
+		return false
+	}
 }
