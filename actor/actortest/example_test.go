@@ -1,6 +1,7 @@
 package actortest_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -10,8 +11,13 @@ import (
 	"github.com/troupe-dev/troupe/actor/actortest"
 )
 
-// runTest runs a test function as go test would, within an example.
+// runTest runs a test function as go test would, within an example: once,
+// whatever -count says of the example itself.
 func runTest(f func(*testing.T)) {
+	count := flag.Lookup("test.count").Value
+	before := count.String()
+	_ = count.Set("1")
+	defer func() { _ = count.Set(before) }()
 	all := func(string, string) (bool, error) { return true, nil }
 	ok := testing.RunTests(all, []testing.InternalTest{{Name: "TestExample", F: f}})
 	fmt.Println("passed:", ok)
