@@ -35,8 +35,11 @@ type Target[M any] interface {
 
 // Stoppable is a Target whose actor can be stopped through the reference.
 type Stoppable interface {
+	// Stop does what [Ref.Stop] says.
 	Stop(ctx context.Context) error
+	// Kill does what [Ref.Kill] says.
 	Kill()
+	// Done is closed when the actor has ended.
 	Done() <-chan struct{}
 }
 
