@@ -218,8 +218,7 @@ func TestSettingsCoverConfig(t *testing.T) {
 	var fields []string
 	var walk func(reflect.Type, string)
 	walk = func(typ reflect.Type, prefix string) {
-		for i := range typ.NumField() {
-			f := typ.Field(i)
+		for f := range typ.Fields() {
 			key := prefix + f.Tag.Get("yaml")
 			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Secret]() {
 				walk(f.Type, key+".")

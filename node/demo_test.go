@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,7 @@ import (
 // demoSystem runs the demonstration tree in a system of its own.
 func demoSystem(t *testing.T, config DemoConfig) *actor.System {
 	t.Helper()
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		if err := sys.Stop(context.Background()); err != nil {
 			t.Error(err)

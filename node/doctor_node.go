@@ -56,7 +56,7 @@ func (d Diagnosis) findNode(ctx context.Context) (Finding, *nodeClient) {
 		Name    string `json:"name"`
 		Version string `json:"version"`
 	}
-	if _, err := client.get(ctx, "/api/node", &who); err != nil || who.Name == "" {
+	if err := client.get(ctx, "/api/node", &who); err != nil || who.Name == "" {
 		return Finding{
 			Check: f.Check, Status: FindingFail, Detail: config.HostPort() + " is taken by something that is no node, or asks for another token",
 			Hint: "choose another port with --port",
@@ -66,17 +66,17 @@ func (d Diagnosis) findNode(ctx context.Context) (Finding, *nodeClient) {
 	return f, client
 }
 
-// get reads a JSON answer and returns its status.
-func (c *nodeClient) get(ctx context.Context, path string, into any) (int, error) {
+// get reads a JSON answer, whatever its status.
+func (c *nodeClient) get(ctx context.Context, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
 	defer cancel()
 	target, err := url.JoinPath(c.base, "/")
 	if err != nil {
-		return 0, err
+		return err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(target, "/")+path, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
@@ -84,10 +84,10 @@ func (c *nodeClient) get(ctx context.Context, path string, into any) (int, error
 	transport := &http.Transport{DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer resp.Body.Close()
-	return resp.StatusCode, json.NewDecoder(io.LimitReader(resp.Body, doctorBytes)).Decode(into)
+	return json.NewDecoder(io.LimitReader(resp.Body, doctorBytes)).Decode(into)
 }
 
 // checkHealth asks a running node how its tree is.
@@ -101,7 +101,7 @@ func (c *nodeClient) checkHealth(ctx context.Context) Finding {
 			Reason string `json:"reason"`
 		} `json:"failing"`
 	}
-	if _, err := c.get(ctx, "/healthz", &health); err != nil {
+	if err := c.get(ctx, "/healthz", &health); err != nil {
 		return Finding{Check: f.Check, Status: FindingFail, Detail: "/healthz does not answer: " + err.Error()}
 	}
 	f.Detail = fmt.Sprintf("%s, %d actors", health.Status, health.Actors)
@@ -146,7 +146,7 @@ func (c *nodeClient) checkDepth(ctx context.Context) Finding {
 	var tree struct {
 		Root *treeNode `json:"root"`
 	}
-	if _, err := c.get(ctx, "/api/tree?limit=1000", &tree); err != nil || tree.Root == nil {
+	if err := c.get(ctx, "/api/tree?limit=1000", &tree); err != nil || tree.Root == nil {
 		return Finding{Check: f.Check, Status: FindingFail, Detail: "/api/tree does not answer"}
 	}
 	depth, path, partial := tree.Root.deepest()

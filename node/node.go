@@ -176,7 +176,7 @@ func (n *Node) openLog() error {
 	file, err := telemetry.OpenLogFile(telemetry.LogFileOptions{
 		Path: n.config.Log.File,
 		OnError: func(err error) {
-			fmt.Fprintf(n.options.Log, "troupe: %s: the log file cannot be rotated: %v\n", n.config.Log.File, err)
+			_, _ = fmt.Fprintf(n.options.Log, "troupe: %s: the log file cannot be rotated: %v\n", n.config.Log.File, err)
 		},
 	})
 	if err != nil {

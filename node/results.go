@@ -159,12 +159,13 @@ func readSQLite(ctx context.Context, artifact workflow.Artifact, schema workflow
 	for i, name := range schema.Names() {
 		columns[i] = quoteIdentifier(name)
 	}
+	//nolint:gosec // names cannot be bound; they are quoted
 	query := fmt.Sprintf("SELECT %s FROM %s ORDER BY rowid LIMIT ? OFFSET ?", strings.Join(columns, ", "), quoteIdentifier(artifact.Table))
 	found, err := db.QueryContext(ctx, query, limit, offset)
 	if err != nil {
 		return nil, err
 	}
-	defer found.Close()
+	defer func() { err = errors.Join(err, found.Close()) }()
 	cells := make([]any, schema.Len())
 	targets := make([]any, schema.Len())
 	for i := range cells {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -32,7 +33,7 @@ type onceReport struct {
 	SetAside   int64       `json:"rows_set_aside"` // could not be processed
 	Held       int64       `json:"rows_held"`      // taken up by aggregates
 	RowsOut    int64       `json:"rows_out"`       // written, by all sinks together
-	Restarts   uint64      `json:"restarts"`       // of the child that was crashed on purpose
+	Restarts   int64       `json:"restarts"`       // of the child that was crashed on purpose
 	DurationMS int64       `json:"duration_ms"`
 	Checks     []onceCheck `json:"checks"`
 }
@@ -63,7 +64,7 @@ func (a *app) devOnce(ctx context.Context, flags *configFlags, settings *node.Se
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }() // what is left is in the temporary directory
 		settings.Config.DataDir = dir
 	}
 	o := &onceRun{definition: definition, restarted: make(chan struct{}, 1)}
@@ -176,7 +177,7 @@ func (o *onceRun) checkRestart(ctx context.Context) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%s is no longer in the tree", node.DemoChild)
 	}
-	o.report.Restarts = child.Restarts
+	o.report.Restarts = int64(min(child.Restarts, math.MaxInt64))
 	if child.Restarts < 1 || child.Failures < 1 || child.LastError == "" {
 		return "", fmt.Errorf("%s shows %d restarts, %d failures and the error %q", child.Path, child.Restarts, child.Failures, child.LastError)
 	}
@@ -217,6 +218,6 @@ func (a *app) printOnce(r onceReport) error {
 		verdict = "something does not work"
 	}
 	_, err := fmt.Fprintf(a.stdout, "\n%s: %s rows in, %s out, %s set aside, %s, %d ms\n", verdict,
-		grouped(r.RowsIn), grouped(r.RowsOut), grouped(r.SetAside), counted(int(r.Restarts), "restart", "restarts"), r.DurationMS)
+		grouped(r.RowsIn), grouped(r.RowsOut), grouped(r.SetAside), counted(r.Restarts, "restart", "restarts"), r.DurationMS)
 	return err
 }

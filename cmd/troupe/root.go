@@ -164,7 +164,7 @@ func fileArgs(least, most int) cobra.PositionalArgs {
 }
 
 // counted returns a number with its noun.
-func counted(n int, one, many string) string {
+func counted[N int | int64](n N, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
