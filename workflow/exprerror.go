@@ -45,20 +45,59 @@ func explainIssues(source string, issues *cel.Issues) []exprError {
 		return []exprError{{message: issues.Err().Error()}}
 	}
 	first := issues.Errors()[0]
-	message, hint := strings.TrimPrefix(first.Message, "Syntax error: "), ""
-	// The parser lists every token that could stand there.
-	if what, _, ok := strings.Cut(message, " expecting {"); ok {
-		message = what
+	offset := offsetOf(source, first.Location.Line(), first.Location.Column())
+	message, hint := explainSyntax(strings.TrimPrefix(first.Message, "Syntax error: "), source[:offset])
+	return []exprError{{offset: offset, message: "not an expression: " + message, hint: hint}}
+}
+
+// What the parser's generator says of a token that fits nowhere, of a character
+// that begins none, and of one that is missing.
+var (
+	strayToken = regexp.MustCompile(`^(?:mismatched input|extraneous input|no viable alternative at input) '((?s:.*?))'(?: expecting .*)?$`)
+	strayText  = regexp.MustCompile(`^token recognition error at: '((?s:.*))'$`)
+	noToken    = regexp.MustCompile(`^missing (\S+) at '((?s:.*))'$`)
+)
+
+// foreign are the signs of other languages and what stands for them here.
+var foreign = map[string]string{
+	"=": "equality is ==", "<>": "inequality is !=", "and": "and is written &&", "or": "or is written ||", "not": "not is written !",
+	"like": "s.contains('x'), s.startsWith('x') and s.matches('x.*') compare texts", "is": "is_null(x) tells whether x is null",
+}
+
+// explainSyntax says what the parser means. The text before the mistake tells
+// whether a sign of another language led to it.
+func explainSyntax(message, before string) (text, hint string) {
+	const end = "<EOF>"
+	before = strings.TrimRight(before, " \t\n")
+	if m := noToken.FindStringSubmatch(message); m != nil {
+		if m[2] == end {
+			return m[1] + " is missing at the end", ""
+		}
+		return m[1] + " is missing before " + quote(m[2]), ""
 	}
-	message = strings.Replace(message, "'<EOF>'", "the end of the expression", 1)
-	if strings.Contains(message, "at '='") || strings.Contains(message, "error at: '= '") {
-		hint = "equality is =="
+	if m := strayText.FindStringSubmatch(message); m != nil {
+		if strings.HasPrefix(m[1], "'") || strings.HasPrefix(m[1], `"`) {
+			return "the text that begins here is not closed", "add " + m[1][:1] + " at its end"
+		}
+		token := strings.TrimSpace(m[1])
+		return "unexpected " + quote(token), foreign[token[:min(len(token), 1)]]
 	}
-	return []exprError{{
-		offset:  offsetOf(source, first.Location.Line(), first.Location.Column()),
-		message: "not an expression: " + message,
-		hint:    hint,
-	}}
+	m := strayToken.FindStringSubmatch(message)
+	switch {
+	case m == nil:
+		return message, ""
+	case m[1] == end:
+		return "it ends too early", ""
+	case m[1] == ">" && strings.HasSuffix(before, "<"):
+		return "unexpected " + quote(m[1]), foreign["<>"]
+	}
+	if hint = foreign[m[1]]; hint == "" {
+		words := strings.FieldsFunc(before, func(r rune) bool { return r == ' ' || r == '(' || r == '!' })
+		if len(words) > 0 && words[len(words)-1] == "not" {
+			hint = foreign["not"]
+		}
+	}
+	return "unexpected " + quote(m[1]), hint
 }
 
 // explainer says in the terms of columns and functions what CEL's type checker
