@@ -233,6 +233,9 @@ func ParseValue(kind Kind, text string) (Value, error) {
 		}
 		return Value{}, parseError(text, "an integer")
 	case KindFloat:
+		if strings.ContainsAny(text, "xXpP_") {
+			return Value{}, parseError(text, "a number") // Go's own notations, not those of data
+		}
 		f, err := strconv.ParseFloat(text, 64)
 		if err == nil {
 			return Float(f), nil

@@ -64,6 +64,8 @@ func TestParseValueErrors(t *testing.T) {
 		{KindInt, "9223372036854775808", `"9223372036854775808" is not an integer of 64 bits`},
 		{KindFloat, "1e999", `"1e999" is not a number of 64 bits`},
 		{KindFloat, "", `"" is not a number`},
+		{KindFloat, "0x1p3", `"0x1p3" is not a number`},
+		{KindFloat, "1_000", `"1_000" is not a number`},
 		{KindDate, "2012-02-30", `"2012-02-30" is not a date like 2012-01-31`},
 		{KindTime, "noon", `"noon" is not a time like 2012-01-31T10:00:00Z`},
 		{KindNull, "x", "a null value has no text form"},
