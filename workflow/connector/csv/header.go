@@ -3,6 +3,7 @@ package csv
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/suggest"
@@ -96,5 +97,12 @@ func listed(names []string) string {
 		rest = fmt.Sprintf(" and %d more", len(names)-shown)
 		names = names[:shown]
 	}
-	return strings.Join(names, ", ") + rest
+	texts := make([]string, len(names))
+	for i, name := range names {
+		texts[i] = name
+		if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+			texts[i] = quoted // nothing of a file may reach a terminal as control characters
+		}
+	}
+	return strings.Join(texts, ", ") + rest
 }
