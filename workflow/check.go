@@ -153,7 +153,7 @@ func (c *Check) decode(config any) bool {
 			if f.Required {
 				c.problems = append(c.problems, &Problem{
 					Pos: c.at.Pos(), Path: KeyPath(KeyPath(c.at.Path(), "with"), f.Name),
-					Message: "a required key is missing", Hint: f.Doc,
+					Message: "the required key " + quote(f.Name) + " is missing", Hint: f.Doc,
 				})
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"syscall"
 
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/yamldoc"
@@ -78,10 +80,10 @@ func unreadable(file string, err error) error {
 		code = fault.NotFound
 	case errors.Is(err, fs.ErrPermission):
 		code = fault.PermissionDenied
-	case errors.Is(err, fs.ErrInvalid):
+	case errors.Is(err, fs.ErrInvalid), errors.Is(err, syscall.EISDIR):
 		code = fault.InvalidArgument
 	}
-	return &fault.Error{Code: code, Op: "workflow.Load", Message: fileProblem(file, err)}
+	return &fault.Error{Code: code, Message: fileProblem(file, err)}
 }
 
 // The shape of a definition's text.
@@ -153,6 +155,11 @@ func (l *loader) report(n yamldoc.Node, hint, format string, args ...any) {
 	l.problems = append(l.problems, err)
 }
 
+// reported tells whether a problem at the node's place is known already.
+func (l *loader) reported(n yamldoc.Node) bool {
+	return slices.ContainsFunc(l.problems, func(p *Problem) bool { return p.Pos == n.Pos() })
+}
+
 func (l *loader) run() {
 	l.problems = l.root.Decode(&l.text)
 	d := l.definition
@@ -180,7 +187,7 @@ func (l *loader) limit(key string, value, byDefault, most int) int {
 	if !given {
 		return byDefault
 	}
-	if value < 1 || value > most {
+	if (value < 1 || value > most) && !l.reported(n) {
 		l.report(n, "", "expected a number from 1 to %d", most)
 	}
 	return cmp.Or(value, byDefault)

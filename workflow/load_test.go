@@ -130,7 +130,7 @@ func TestUnreadableDefinitions(t *testing.T) {
 		code fault.Code
 	}{
 		{filepath.Join(dir, "none.yaml"), "no such file", fault.NotFound},
-		{dir, "is a directory", fault.Unavailable},
+		{dir, "is a directory", fault.InvalidArgument},
 	} {
 		_, err := LoadFile(tc.path, options)
 		if err == nil || !strings.Contains(err.Error(), tc.want) || fault.CodeOf(err) != tc.code {
@@ -145,7 +145,7 @@ func TestUnreadableDefinitions(t *testing.T) {
 func TestDefinitionTooLong(t *testing.T) {
 	t.Parallel()
 	_, err := loadText("#"+strings.Repeat("x", FileBytesMax), nil)
-	if err == nil || !strings.Contains(err.Error(), "at most 1048576 are allowed") {
+	if err == nil || !strings.Contains(err.Error(), "longer than 1048576 bytes") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -267,7 +267,7 @@ func (d *Decoder) structure(n Node, v reflect.Value) Errors {
 	}
 	for i, f := range fields {
 		if f.required && !settled[i] {
-			errs = append(errs, &Error{Pos: n.Pos(), Path: keyPath(n.path, f.name), Message: "a required key is missing", Hint: f.doc})
+			errs = append(errs, &Error{Pos: n.Pos(), Path: keyPath(n.path, f.name), Message: "the required key " + strconv.Quote(f.name) + " is missing", Hint: f.doc})
 		}
 	}
 	return errs

@@ -77,7 +77,7 @@ func Parse(file string, text []byte, limits Limits) (*Document, error) {
 	limits = limits.withDefaults()
 	doc := &Document{file: file}
 	if len(text) > limits.BytesMax {
-		return nil, doc.fail(1, 1, "the text is %d bytes long; at most %d are allowed", len(text), limits.BytesMax)
+		return nil, doc.fail(1, 1, "the text is longer than %d bytes", limits.BytesMax)
 	}
 	source := strings.TrimPrefix(string(text), "\ufeff")
 	if line, column, what := badCharacter(source); what != "" {
