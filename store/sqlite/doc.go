@@ -28,8 +28,9 @@
 //
 // # What it costs
 //
-// Memory: up to 8 MiB of journal, about 200 bytes for each message that is
-// queued, and SQLite's page cache of 16 MiB. Disk: see [Options].
+// Memory: the journal ([Options.JournalBytes]), about 250 bytes for each message that is
+// queued, and
+// SQLite's page cache ([Options.CacheBytes]).
 //
 // # Durability
 //

@@ -10,13 +10,9 @@ import (
 	"github.com/troupe-dev/troupe/store"
 )
 
-// When the writer folds: the bounds of what is in memory only, and of how long
-// opening takes. How long folding takes, during which batches wait, grows with
-// them: tens of milliseconds.
-const (
-	foldBytes   = 8 << 20
-	foldRecords = 32 << 10
-)
+// recordBytes is what a record counts for at least when the writer decides whether
+// to fold: small ones take as long to fold as large ones.
+const recordBytes = 256
 
 // chunkBytes is how large a row of table chunks becomes; one run may exceed it.
 const chunkBytes = 32 << 10

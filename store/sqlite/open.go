@@ -43,7 +43,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s := &Store{
 		path: path, limits: o.Limits, log: o.Logger, born: time.Now(),
 		mem: newMemory(), readers: make(chan *conn, o.Readers),
-		done: make(chan struct{}), closing: make(chan struct{}),
+		foldAt: o.JournalBytes, done: make(chan struct{}), closing: make(chan struct{}),
 	}
 	s.inbox.wake = make(chan struct{}, 1)
 	if err := s.open(ctx, o); err != nil {

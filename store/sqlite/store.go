@@ -20,6 +20,10 @@ type Options struct {
 	// CacheBytes is SQLite's page cache for the writer; each reader has an eighth
 	// of it. Default 16 MiB, at least 1 MiB.
 	CacheBytes int
+	// JournalBytes is how much is kept in the journal and in memory until it is
+	// folded into the tables. More means fewer and longer folds, more memory, and
+	// more to read when the store is opened. Default 8 MiB.
+	JournalBytes int
 	// Logger gets what no caller can be told: damage that was found, folds that
 	// failed. Default: nothing is logged.
 	Logger *slog.Logger
@@ -35,6 +39,9 @@ func (o Options) withDefaults() Options {
 		o.CacheBytes = 16 << 20
 	}
 	o.CacheBytes = max(o.CacheBytes, 1<<20)
+	if o.JournalBytes <= 0 {
+		o.JournalBytes = 8 << 20
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -68,7 +75,8 @@ type Store struct {
 	relaxed  bool  // the connection does not sync
 	savedID  int64 // the next number, as the file knows it
 	bufHint  int   // how large the next journal row may become
-	foldNext int   // after a failed fold: records at which to try again
+	foldAt   int   // bytes of journal at which to fold
+	foldNext int   // after a failed fold: bytes at which to try again
 }
 
 var (

@@ -241,13 +241,13 @@ func (s *Store) publish(g *group) {
 // nothing: the journal has everything, and the fold is tried again later.
 func (s *Store) fold(closing bool) {
 	mem := s.mem
-	if mem.records == 0 || s.failed != nil ||
-		!closing && mem.bytes < foldBytes && mem.records < max(foldRecords, s.foldNext) {
+	size := max(mem.bytes, mem.records*recordBytes)
+	if mem.records == 0 || s.failed != nil || !closing && size < max(s.foldAt, s.foldNext) {
 		return
 	}
 	numbers, err := s.writeFold()
 	if err != nil {
-		s.foldNext = mem.records + foldRecords
+		s.foldNext = size + s.foldAt/2
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "store: folding the journal failed; it is tried again later",
 			slog.String("path", s.path), slog.Any("error", explain("store.fold", s.path, err)))
 		return
