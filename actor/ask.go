@@ -99,7 +99,7 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	depth, unbounded := uint32(1), false
 	if h, ok := ctx.(handlerContext); ok {
 		caller = h.owner()
-		depth, unbounded = caller.depth+1, !h.bounded()
+		depth, unbounded = caller.depth.Load()+1, !h.bounded()
 	} else {
 		unbounded = ctx.Done() == nil
 	}
@@ -123,13 +123,14 @@ func (c *cell[M]) acquire(depth uint32) bool {
 	}
 	c.flags |= flagActive
 	c.mu.Unlock()
-	c.depth = depth
+	if c.depth.Load() != depth {
+		c.depth.Store(depth)
+	}
 	return true
 }
 
 // handBack ends the ownership that acquire gave.
 func (c *cell[M]) handBack() {
-	c.depth = 0
 	if c.runner.Load() != nil {
 		c.runner.Swap(nil).giveAway(c.sys)
 	}
@@ -186,7 +187,6 @@ func askHere[R, M any](ctx context.Context, c *cell[M], caller *core, trace *Tra
 	} else {
 		// The failure is the actor's affair: what follows, a Start that blocks
 		// for example, must not hold up the asker.
-		c.depth = 0
 		c.sys.spawn(func() { c.afterFailure(err) })
 	}
 	if cl.state.Load() != askAnswered {
@@ -218,7 +218,6 @@ func handleHere[R, M any](c *cell[M], caller *core, cl *call[R], build func(Repl
 			if caller != nil {
 				caller.waitsFor.Store(nil)
 			}
-			c.depth = 0
 			c.sys.spawn(c.afterExit)
 		}
 	}()

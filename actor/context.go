@@ -12,8 +12,13 @@ import (
 // Context is what a handler works with. As a [context.Context] it has the
 // deadline and the trace of the message being handled, ends when the asker stops
 // waiting, when the handler of a message with a deadline has returned, or when
-// the actor must end; it may be handed on to other goroutines. Its other methods
-// belong to the handler and must not be called from elsewhere.
+// the actor must end. Its other methods belong to the handler and must not be
+// called from elsewhere.
+//
+// Pass it on as it is to what the handler calls: an ask that would wait for the
+// asking actor is then found out ([ErrDeadlock]). To ask or tell from another
+// goroutine derive a context from it, with [context.WithCancel] for example, so
+// that its waiting is not taken for the handler's.
 type Context[M any] struct {
 	c       *cell[M]
 	env     *envelope

@@ -36,6 +36,7 @@ const specialMask = flagClosed | flagStopped | flagIsolated | flagSingle | flagB
 type core struct {
 	alert  atomic.Uint32 // not 0: the runner must look at the system lane before the next message
 	slow   atomic.Bool   // handlers take long: one message a batch, so that figures stay exact
+	depth  atomic.Uint32 // how many handlers ran on top of each other when this was last asked; run clears it
 	runner atomic.Pointer[runner]
 	runFn  func() // runs the actor; made when it is first needed, so that a start costs no allocation
 	id     uint64
@@ -59,7 +60,6 @@ type core struct {
 
 	// The rest is guarded by mu.
 	restarts   uint32
-	depth      uint32 // of handlers on top of each other on one goroutine; the owner's
 	x          *extra
 	processed  uint64
 	nextSample uint64        // the number of processed messages at which the next is timed

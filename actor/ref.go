@@ -122,8 +122,8 @@ func (r Ref[M]) String() string {
 }
 
 // Stop asks the actor to end gracefully and waits until it has: its children end
-// first, then it handles what is in its mailbox, then its behaviour is stopped.
-// Meanwhile it takes no more messages. When the actor's StopTimeout is over it is
+// first, and may still send to it; then it takes no more messages and handles what
+// is in its mailbox; then its behaviour is stopped. When the actor's StopTimeout is over it is
 // cut short; when ctx ends, only the waiting is. Asked for by the actor itself or
 // by one below it, Stop does not wait.
 //

@@ -15,6 +15,9 @@ import (
 // The runner it returns, if not nil, keeps another actor to be run or has to be
 // closed.
 func (c *cell[M]) run() (r *runner) {
+	if c.depth.Load() != 0 {
+		c.depth.Store(0)
+	}
 	exited := true
 	defer func() {
 		if exited {
