@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -22,7 +21,7 @@ func Answer[M, R any](ctx *Context[M], codec Codec[R], answer R) error {
 	if err != nil {
 		return err
 	}
-	ctx.part.answerKind = encoded.Codec + ":" + encoded.Type
+	ctx.part.answerKind = joinKind(encoded)
 	ctx.part.answer = encoded.Data
 	return nil
 }
@@ -153,6 +152,6 @@ func decodeAnswer[R any](answers Codec[R], o outcome) (R, error) {
 		}
 		return none, e
 	}
-	codec, name, _ := strings.Cut(o.kind, ":")
+	codec, name := splitKind(o.kind)
 	return answers.Decode(wire.Message{Type: name, Codec: codec, Data: o.data})
 }

@@ -52,7 +52,8 @@ func (s *shift[M]) handle(ctx *actor.Context[item[M]], msgs []store.Message) (er
 		if value == nil {
 			cause = fault.New(fault.Internal, "durable.Receive", "the handler called runtime.Goexit")
 		}
-		s.failed(ctx, b, cause)
+		_ = s.failed(ctx, b, cause) // the panic is the failure
+		s.h.undone(cause)           // nobody knows where it left its state
 		if value != nil {
 			panic(value) // the actor's failure, with its stack
 		}

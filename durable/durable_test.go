@@ -29,6 +29,8 @@ type note struct {
 
 var noteType = wire.CBOR[note]("test.Note")
 
+var discard = slog.New(slog.DiscardHandler)
+
 func newBox(t *testing.T, s store.Store, q store.Queue) *durable.Mailbox[note] {
 	t.Helper()
 	box, err := durable.NewMailbox(s, durable.MailboxSpec[note]{Queue: q, Codec: noteType})
@@ -40,7 +42,7 @@ func newBox(t *testing.T, s store.Store, q store.Queue) *durable.Mailbox[note] {
 
 func newSystem(t *testing.T) *actor.System {
 	t.Helper()
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+	sys := actor.NewSystem(actor.Options{Logger: discard})
 	t.Cleanup(func() { _ = sys.Stop(context.Background()) })
 	return sys
 }
@@ -212,7 +214,7 @@ func retriesThenDeadLetter(t *testing.T, how string) {
 				return errors.New("no such account")
 			})
 		},
-		Hooks: durable.Hooks{Buried: func(_ store.Queue, err *fault.Error) { buried = append(buried, err) }},
+		Options: durable.Options{Hooks: durable.Hooks{Buried: func(_ store.Queue, err *fault.Error) { buried = append(buried, err) }}},
 	}
 	spawn(t, sys, box, spec)
 	for _, p := range []durable.Post[note]{

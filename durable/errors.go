@@ -31,6 +31,9 @@ var (
 	// ErrCommit: what an entity decided could not be committed; it is restarted
 	// and decides again. The code is that of the cause.
 	ErrCommit = errors.New("durable: not committed")
+	// ErrRecovery: an entity could not be brought to memory; it is tried again.
+	// The code is that of the cause.
+	ErrRecovery = errors.New("durable: not recovered")
 	// ErrChanged: a letter was edited or redriven by somebody else meanwhile. It
 	// is the store's conflict. Code ABORTED.
 	ErrChanged = store.ErrConflict

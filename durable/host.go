@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/url"
 	"strings"
@@ -13,107 +14,121 @@ import (
 )
 
 // host keeps the actors of one queue, or of all queues with a prefix, and wakes
-// them when there is something to do. In the tree it is an actor with its workers
-// and one service, the watch, as children.
+// them when there is something to do. In the tree it is an actor, the keeper, with
+// its workers and one service, the watch, as children.
 type host[M any] struct {
-	store     store.Store
+	store     store.Store // the mailboxes', or a rehearsal's
 	local     *local[M]
-	opts      workerOptions
+	work      workerOptions
+	opts      Options
+	idle      time.Duration // 0: for ever
+	active    int           // 0: any number
+	fence     *fence        // nil: none
 	rehearsal bool
 
 	only    store.Queue // the one queue, or
 	prefix  store.Queue // what the names of all begin with
 	mailbox func(store.Queue) (*Mailbox[M], error)
+	refOf   func(*Mailbox[M]) actor.Ref[M]
 	make    func(w *worker[M]) handler[M]
-
-	decide      func(error) actor.Directive
-	backoff     actor.Backoff
-	stopTimeout time.Duration
-	idleTimeout time.Duration
-	typeName    string
-	activeMax   int
 
 	keeper actor.Ref[hostMessage]
 
 	mu      sync.Mutex
 	workers map[store.Queue]*worker[M]
-	waiting []store.Queue // for others to leave, as there are activeMax
-	why     error         // the reason of the last worker that ended
+	// waiting are queues that can't have a worker now: there are as many as may
+	// be, or the lease is somebody else's.
+	waiting map[store.Queue]struct{}
+	why     error // the reason of the last worker that ended
 }
 
 // hostMessage is what the keeper of a host is told.
 type hostMessage struct {
-	wake store.Queue // there are messages
-	down store.Queue // its worker has ended
-	id   uint64      // the worker's actor
-	why  error
+	wake  store.Queue // there are messages
+	down  store.Queue // its worker has ended
+	id    uint64      // the worker's actor
+	why   error
+	retry bool // those that wait may have their turn
 }
 
-// spawn starts a host. The box is that of the one queue, if it is for one.
-func (h *host[M]) spawn(under actor.Parent, name string, box *Mailbox[M]) (actor.Ref[M], error) {
-	if h.decide == nil {
-		h.decide = decideDefault
+// heldPause is how often a lease that somebody else holds is asked for.
+const heldPause = time.Second
+
+// spawn starts a host.
+func (h *host[M]) spawn(under actor.Parent) error {
+	decide := h.opts.Decide
+	if decide == nil {
+		decide = decideDefault
 	}
-	h.workers = map[store.Queue]*worker[M]{}
-	target := &hostTarget[M]{host: h, box: box}
+	h.workers, h.waiting = map[store.Queue]*worker[M]{}, map[store.Queue]struct{}{}
 	keeper, err := actor.Spawn(under, actor.Spec[hostMessage]{
-		Name: name, Type: "durable.Host", StopTimeout: h.stopTimeout,
-		Mailbox: actor.Mailbox{Capacity: actor.Unbounded}, // a queue is in it once
-		New:     func() actor.Behavior[hostMessage] { return &keeper[M]{h: h, self: actor.NewRef[M](target)} },
+		Name: h.opts.Name, Type: "durable.Host", StopTimeout: h.opts.StopTimeout,
+		Mailbox: actor.Mailbox{Capacity: actor.Unbounded}, // what is in it is bounded by the workers and their queues
+		New:     func() actor.Behavior[hostMessage] { return &keeper[M]{h: h} },
 		Supervision: actor.Supervision{
-			Decide:      func(_ actor.Address, err error) actor.Directive { return h.decide(err) },
-			MaxRestarts: math.MaxInt, Backoff: h.backoff,
+			Decide:      func(_ actor.Address, err error) actor.Directive { return decide(err) },
+			MaxRestarts: math.MaxInt, Backoff: h.opts.Backoff,
 		},
 	})
-	if err != nil {
-		return actor.Ref[M]{}, err
-	}
-	target.keeper = keeper
-	return actor.NewRef[M](target), nil
+	h.keeper = keeper
+	return err
 }
 
 // keeper is the actor above the workers.
 type keeper[M any] struct {
-	h    *host[M]
-	self actor.Ref[M]
+	h      *host[M]
+	asleep bool // until the lease is asked for again
 }
 
 // Start makes the worker of the one queue, and the watch.
 func (k *keeper[M]) Start(ctx *actor.Context[hostMessage]) error {
-	k.h.mu.Lock()
-	clear(k.h.workers)
-	k.h.mu.Unlock()
-	k.h.keeper = ctx.Self()
-	if k.h.opts.owner == "" {
-		k.h.opts.owner = ctx.Address().System
+	h, self := k.h, ctx.Self()
+	h.mu.Lock()
+	clear(h.workers)
+	clear(h.waiting)
+	h.mu.Unlock()
+	if h.work.owner == "" {
+		h.work.owner = ctx.Address().System
 	}
-	if k.h.only != "" {
-		if err := k.activate(ctx, k.h.only); err != nil {
+	if h.fence != nil && h.fence.owner == "" {
+		h.fence.owner = h.work.owner
+	}
+	if h.only != "" {
+		if err := k.activate(ctx, h.only); err != nil {
 			return err
 		}
 	}
 	_, err := actor.SpawnService(ctx, actor.ServiceSpec{
 		Name: "watch", Type: "durable.Watch", Restart: actor.Permanent,
-		New: func() actor.Service { return actor.ServiceFunc(k.h.watch) },
+		New: func() actor.Service {
+			return actor.ServiceFunc(func(ctx context.Context) error { return h.watch(ctx, self) })
+		},
 	})
 	if err == nil {
-		k.h.local.serving.Add(1)
+		h.local.serving.Add(1)
 	}
 	return err
 }
 
-// Stop ends the serving.
-func (k *keeper[M]) Stop(*actor.Context[hostMessage]) error {
+// Stop ends the serving, when all workers have ended.
+func (k *keeper[M]) Stop(ctx *actor.Context[hostMessage]) error {
 	k.h.local.serving.Add(-1)
+	if k.h.fence != nil {
+		k.h.fence.release(context.WithoutCancel(ctx))
+	}
 	return nil
 }
 
 // Receive brings workers to life and forgets those that have left.
 func (k *keeper[M]) Receive(ctx *actor.Context[hostMessage], m hostMessage) error {
-	if m.wake != "" {
-		return k.wake(ctx, m.wake)
-	}
 	h := k.h
+	switch {
+	case m.wake != "":
+		return k.wake(ctx, m.wake)
+	case m.retry:
+		k.asleep = false
+		return k.retry(ctx)
+	}
 	h.mu.Lock()
 	w := h.workers[m.down]
 	if w == nil || w.actor.Load() == nil || w.actor.Load().Address().ID != m.id {
@@ -122,26 +137,24 @@ func (k *keeper[M]) Receive(ctx *actor.Context[hostMessage], m hostMessage) erro
 	}
 	delete(h.workers, m.down)
 	h.why = m.why
-	var next store.Queue
-	if len(h.waiting) > 0 {
-		next, h.waiting = h.waiting[0], h.waiting[1:]
-	}
+	waits := len(h.waiting) > 0
 	h.mu.Unlock()
-	if h.only != "" {
+	switch {
+	case h.only != "":
 		return actor.ErrStop
-	}
-	if next != "" {
-		return k.wake(ctx, next)
+	case waits:
+		return k.retry(ctx)
 	}
 	return nil
 }
 
+// wake wakes the worker of a queue, or makes it.
 func (k *keeper[M]) wake(ctx *actor.Context[hostMessage], q store.Queue) error {
 	h := k.h
 	h.mu.Lock()
 	w := h.workers[q]
-	if w == nil && h.activeMax > 0 && len(h.workers) >= h.activeMax {
-		h.waiting = append(h.waiting, q)
+	if w == nil && h.active > 0 && len(h.workers) >= h.active {
+		h.waiting[q] = struct{}{}
 		h.mu.Unlock()
 		return nil
 	}
@@ -149,7 +162,67 @@ func (k *keeper[M]) wake(ctx *actor.Context[hostMessage], q store.Queue) error {
 	if w != nil && w.wake() {
 		return nil
 	}
+	switch err := h.holds(ctx); {
+	case errors.Is(err, store.ErrLeaseHeld):
+		h.wait(q)
+		k.sleep(ctx)
+		return nil
+	case err != nil:
+		return err
+	}
 	return k.activate(ctx, q)
+}
+
+// holds returns nil if the host may write.
+func (h *host[M]) holds(ctx context.Context) error {
+	if h.fence == nil {
+		return nil
+	}
+	_, err := h.fence.current(ctx)
+	return err
+}
+
+// wait notes that a queue has messages and no worker.
+func (h *host[M]) wait(q store.Queue) {
+	h.mu.Lock()
+	h.waiting[q] = struct{}{}
+	h.mu.Unlock()
+}
+
+// retry gives the queues that wait their turn.
+func (k *keeper[M]) retry(ctx *actor.Context[hostMessage]) error {
+	h := k.h
+	switch err := h.holds(ctx); {
+	case errors.Is(err, store.ErrLeaseHeld):
+		k.sleep(ctx)
+		return nil
+	case err != nil:
+		return err
+	}
+	h.mu.Lock()
+	var next []store.Queue
+	for q := range h.waiting {
+		if h.active > 0 && len(h.workers)+len(next) >= h.active {
+			break
+		}
+		next = append(next, q)
+		delete(h.waiting, q)
+	}
+	h.mu.Unlock()
+	for _, q := range next {
+		if err := k.wake(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sleep waits before the lease is asked for again.
+func (k *keeper[M]) sleep(ctx *actor.Context[hostMessage]) {
+	if !k.asleep {
+		k.asleep = true
+		ctx.After(heldPause, hostMessage{retry: true})
+	}
 }
 
 // activate makes the worker of a queue.
@@ -159,24 +232,26 @@ func (k *keeper[M]) activate(ctx *actor.Context[hostMessage], q store.Queue) err
 	if err != nil {
 		return err
 	}
-	w := &worker[M]{box: box, store: h.store, rehearsal: h.rehearsal, opts: h.opts, make: h.make, size: firstBatch, self: k.self}
+	w := &worker[M]{box: box, store: h.store, rehearsal: h.rehearsal, opts: h.work, make: h.make, size: firstBatch, self: h.refOf(box)}
 	name := "handler"
 	if h.only == "" {
-		w.self = box.Ref()
 		name = actorName(q[len(h.prefix):])
+		w.standBack = func() { h.wait(q) }
 	}
-	w.awake.Store(true) // until it has started
+	h.mu.Lock()
+	h.workers[q] = w // before it starts, so that it can be found when it ends
+	h.mu.Unlock()
 	ref, err := actor.Spawn(ctx, actor.Spec[item[M]]{
-		Name: name, Type: h.typeName, Attempts: 255, IdleTimeout: h.idleTimeout, StopTimeout: h.stopTimeout,
+		Name: name, Type: h.opts.Type, Attempts: 255, IdleTimeout: h.idle, StopTimeout: h.opts.StopTimeout,
 		Mailbox: actor.Mailbox{Capacity: actor.Unbounded}, // looks, of which there are two at most, and own timers
 		New:     func() actor.Behavior[item[M]] { return &shift[M]{w: w} },
 	})
 	if err != nil {
+		h.mu.Lock()
+		delete(h.workers, q)
+		h.mu.Unlock()
 		return err
 	}
-	h.mu.Lock()
-	h.workers[q] = w
-	h.mu.Unlock()
 	actor.Watch(ctx, ref, func(d actor.Down) hostMessage {
 		return hostMessage{down: q, id: d.Actor.ID, why: d.Reason}
 	})
@@ -184,7 +259,7 @@ func (k *keeper[M]) activate(ctx *actor.Context[hostMessage], q store.Queue) err
 }
 
 // watch waits for messages and wakes the workers.
-func (h *host[M]) watch(ctx context.Context) error {
+func (h *host[M]) watch(ctx context.Context, keeper actor.Ref[hostMessage]) error {
 	prefix := h.prefix
 	if h.only != "" {
 		prefix = h.only
@@ -197,12 +272,15 @@ func (h *host[M]) watch(ctx context.Context) error {
 			continue
 		}
 		h.mu.Lock()
-		w := h.workers[q]
+		w, waits := h.workers[q], false
+		if w == nil {
+			_, waits = h.waiting[q]
+		}
 		h.mu.Unlock()
-		if w != nil && w.wake() {
+		if waits || w != nil && w.wake() {
 			continue
 		}
-		if err := h.keeper.Tell(ctx, hostMessage{wake: q}); err != nil {
+		if err := keeper.Tell(ctx, hostMessage{wake: q}); err != nil {
 			return err
 		}
 	}
@@ -211,29 +289,28 @@ func (h *host[M]) watch(ctx context.Context) error {
 
 // actorName makes a name of an actor from that of a queue.
 func actorName(q store.Queue) string {
-	return strings.ReplaceAll(url.PathEscape(strings.ReplaceAll(string(q), "/", ".")), "%20", " ")
+	return url.PathEscape(strings.ReplaceAll(string(q), "/", "."))
 }
 
 // hostTarget is behind the reference to a host for one queue.
 type hostTarget[M any] struct {
-	host   *host[M]
-	box    *Mailbox[M]
-	keeper actor.Ref[hostMessage]
+	host *host[M]
+	box  *Mailbox[M]
 }
 
 func (t *hostTarget[M]) Deliver(ctx context.Context, m M) error {
 	select {
-	case <-t.keeper.Done():
-		return actor.ErrStopped.WithTarget(t.keeper.Address().Path)
+	case <-t.Done():
+		return actor.ErrStopped.WithTarget(t.Address().Path)
 	default:
 		return t.box.Deliver(ctx, m)
 	}
 }
 
-func (t *hostTarget[M]) Address() actor.Address         { return t.keeper.Address() }
-func (t *hostTarget[M]) Stop(ctx context.Context) error { return t.keeper.Stop(ctx) }
-func (t *hostTarget[M]) Kill()                          { t.keeper.Kill() }
-func (t *hostTarget[M]) Done() <-chan struct{}          { return t.keeper.Done() }
+func (t *hostTarget[M]) Address() actor.Address         { return t.host.keeper.Address() }
+func (t *hostTarget[M]) Stop(ctx context.Context) error { return t.host.keeper.Stop(ctx) }
+func (t *hostTarget[M]) Kill()                          { t.host.keeper.Kill() }
+func (t *hostTarget[M]) Done() <-chan struct{}          { return t.host.keeper.Done() }
 
 // Watch waits for the end on a goroutine, which ends with it or with cancel.
 func (t *hostTarget[M]) Watch(notify func(actor.Down)) (cancel func()) {
@@ -243,13 +320,13 @@ func (t *hostTarget[M]) Watch(notify func(actor.Down)) (cancel func()) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.keeper.Done():
+		case <-t.Done():
 		}
 		if ctx.Err() == nil {
 			t.host.mu.Lock()
 			why := t.host.why
 			t.host.mu.Unlock()
-			notify(actor.Down{Actor: t.keeper.Address(), Reason: why})
+			notify(actor.Down{Actor: t.Address(), Reason: why})
 		}
 	}()
 	return cancel

@@ -455,6 +455,14 @@ func (s *memory) Acquire(_ context.Context, name store.LeaseName, owner string, 
 	return l, nil
 }
 
+// steal gives a lease to another, as if it had run out.
+func (s *memory) steal(name store.LeaseName, owner string, ttl time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leases[name] = store.Lease{Name: name, Owner: owner, Epoch: s.leases[name].Epoch + 1, Until: time.Now().Add(ttl)}
+	return nil
+}
+
 func (s *memory) Renew(_ context.Context, l store.Lease, ttl time.Duration) (store.Lease, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,23 +13,34 @@ import (
 	"github.com/troupe-dev/troupe/store"
 )
 
-// commit commits parts together.
+// commit commits parts together, with what the handler adds to them.
 func (s *shift[M]) commit(ctx context.Context, parts []*part) error {
-	b := &store.Batch{}
-	scope := s.w.box.scope()
-	for _, p := range parts {
-		p.addTo(b, scope)
-	}
+	b := s.w.batchOf(parts)
 	s.h.stage(b, parts)
 	if b.Empty() {
 		return nil
 	}
-	// What is done is done: that the actor must end is no reason to do it again.
-	if _, err := s.w.store.Commit(context.WithoutCancel(ctx), b); err != nil {
+	if err := s.w.commit(ctx, b); err != nil {
 		return err
 	}
 	s.h.settled(ctx, b)
 	return nil
+}
+
+func (w *worker[M]) batchOf(parts []*part) *store.Batch {
+	b := &store.Batch{}
+	scope := w.box.scope()
+	for _, p := range parts {
+		p.addTo(b, scope)
+	}
+	return b
+}
+
+// commit commits a batch whether or not the actor must end: what is done is done,
+// and not to say so would be to do it again.
+func (w *worker[M]) commit(ctx context.Context, b *store.Batch) error {
+	_, err := w.store.Commit(context.WithoutCancel(ctx), b)
+	return err
 }
 
 // settle ends messages. The error is a failure of the actor: what its handler did
@@ -96,17 +107,18 @@ func (p *part) blame(err error) {
 	}
 }
 
-// settleEach ends messages one by one, to find those that can't be.
+// settleEach ends messages one by one, to find those that can't be. It is for
+// parts without events.
 func (s *shift[M]) settleEach(ctx *actor.Context[item[M]], parts []*part) {
 	for i, p := range parts {
-		err := s.commit(ctx, []*part{p})
+		err := s.w.commit(ctx, s.w.batchOf(parts[i:i+1]))
 		if err != nil && !later(err) && !errors.Is(err, store.ErrReceiptLost) {
 			p.blame(err)
-			err = s.commit(ctx, []*part{p})
+			err = s.w.commit(ctx, s.w.batchOf(parts[i:i+1]))
 		}
 		switch {
 		case err == nil:
-			s.after([]*part{p})
+			s.after(parts[i : i+1])
 		case later(err):
 			s.w.late = parts[i:]
 			s.w.storeFailed(ctx, "settle", err)
@@ -117,14 +129,15 @@ func (s *shift[M]) settleEach(ctx *actor.Context[item[M]], parts []*part) {
 	}
 }
 
-// settleLate ends the messages that could not be ended before. The error is that
-// of a store which has not recovered.
+// settleLate ends the messages that could not be ended before. They are ended as
+// they are: a handler with a state has taken back what it did for them, and need
+// not be ready. The error is that of a store which has not recovered.
 func (s *shift[M]) settleLate(ctx *actor.Context[item[M]]) error {
 	late := s.w.late
 	if len(late) == 0 {
 		return nil
 	}
-	err := s.commit(ctx, late)
+	err := s.w.commit(ctx, s.w.batchOf(late))
 	switch {
 	case err == nil:
 		s.w.late = nil

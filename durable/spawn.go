@@ -22,12 +22,18 @@ const (
 // Spec says how to make an actor for a mailbox and how to keep it. The zero value
 // of every field but New is a safe default.
 type Spec[M any] struct {
-	// Name is unique among the children of the parent, see [actor.Spec]. Default:
-	// the queue's name with "." for "/".
-	Name string
-
 	// New makes a behaviour, at spawn and at every restart. Required.
 	New func() Behavior[M]
+
+	Options
+}
+
+// Options say how to keep a durable actor. The zero value of each field is a safe
+// default.
+type Options struct {
+	// Name is unique among the children of the parent, see [actor.Spec]. Default:
+	// the queue's name with "." for "/", or the kind of entities.
+	Name string
 
 	// Retry says when a message that failed is tried again and how often. Default:
 	// 3 retries after 1, 2 and 4 s. An error's [retry.RetryAfter] makes it later.
@@ -66,7 +72,7 @@ type Spec[M any] struct {
 	StopTimeout time.Duration
 
 	// Type is the name under which actors of this kind are counted together.
-	// Default: the Go type of the behaviour.
+	// Default: the Go type of the behaviour, or "entity " and the kind.
 	Type string
 
 	// Hooks are listeners to what happens.
@@ -102,28 +108,31 @@ func Spawn[M any](under actor.Parent, box *Mailbox[M], spec Spec[M]) (actor.Ref[
 	case spec.New == nil:
 		return actor.Ref[M]{}, invalid(op, spec.Name, "there is no New; it must return a new behaviour")
 	}
-	opts, err := spec.options(op)
+	opts, err := spec.worker(op)
 	if err != nil {
 		return actor.Ref[M]{}, err
 	}
-	name := spec.Name
-	if name == "" {
-		name = actorName(box.spec.Queue)
+	if spec.Name == "" {
+		spec.Name = actorName(box.spec.Queue)
+	}
+	if spec.Type == "" {
+		spec.Type = fmt.Sprintf("%T", spec.New())
 	}
 	h := &host[M]{
-		store: box.store, local: box.local, opts: opts, decide: spec.Decide, backoff: spec.Backoff,
-		stopTimeout: spec.StopTimeout, typeName: spec.Type, only: box.spec.Queue,
+		store: box.store, local: box.local, work: opts, opts: spec.Options, only: box.spec.Queue,
 		mailbox: func(store.Queue) (*Mailbox[M], error) { return box, nil },
-		make:    func(w *worker[M]) handler[M] { return &plain[M]{behavior: spec.New()} },
+		make:    func(*worker[M]) handler[M] { return &plain[M]{behavior: spec.New()} },
 	}
-	if h.typeName == "" {
-		h.typeName = fmt.Sprintf("%T", spec.New())
+	target := &hostTarget[M]{host: h, box: box}
+	h.refOf = func(*Mailbox[M]) actor.Ref[M] { return actor.NewRef[M](target) }
+	if err := h.spawn(under); err != nil {
+		return actor.Ref[M]{}, err
 	}
-	return h.spawn(under, name, box)
+	return actor.NewRef[M](target), nil
 }
 
-// options checks the parts of a spec that all durable actors have.
-func (s *Spec[M]) options(op string) (workerOptions, error) {
+// worker checks the options and returns what a worker needs of them.
+func (s *Options) worker(op string) (workerOptions, error) {
 	o := workerOptions{retry: s.Retry, timeout: s.Timeout, hold: s.Hold, batch: s.Batch, owner: s.Owner, hooks: s.Hooks}
 	if o.timeout == 0 {
 		o.timeout = DefaultTimeout
@@ -179,7 +188,7 @@ func (p *plain[M]) undone(error) bool                     { return false }
 // panicked or whose state is not what was committed.
 func decideDefault(err error) actor.Directive {
 	var panicked *actor.PanicError
-	if errors.As(err, &panicked) || errors.Is(err, ErrCommit) {
+	if errors.As(err, &panicked) || errors.Is(err, ErrCommit) || errors.Is(err, ErrRecovery) {
 		return actor.RestartChild
 	}
 	return actor.ResumeChild

@@ -54,6 +54,8 @@ type worker[M any] struct {
 	opts      workerOptions
 	self      actor.Ref[M]
 	make      func(w *worker[M]) handler[M]
+	standBack func()              // the host is to make it again when it may write
+	log       func() *slog.Logger // of the actor, for the actor
 
 	awake atomic.Bool // a look is in the mailbox
 	actor atomic.Pointer[actor.Ref[item[M]]]
@@ -101,9 +103,8 @@ func (w *worker[M]) wake() bool {
 
 // shift is the behaviour of a worker's actor, from one restart to the next.
 type shift[M any] struct {
-	w    *worker[M]
-	h    handler[M]
-	open *batch[M] // while messages are handled
+	w *worker[M]
+	h handler[M]
 }
 
 func (s *shift[M]) context(ctx *actor.Context[item[M]], p *part) *Context[M] {
@@ -114,6 +115,7 @@ func (s *shift[M]) context(ctx *actor.Context[item[M]], p *part) *Context[M] {
 func (s *shift[M]) Start(ctx *actor.Context[item[M]]) error {
 	self := ctx.Self()
 	s.w.actor.Store(&self)
+	s.w.log = ctx.Log
 	s.h = s.w.make(s.w)
 	p := &part{}
 	x := s.context(ctx, p)
@@ -166,12 +168,12 @@ func (s *shift[M]) Receive(ctx *actor.Context[item[M]], it item[M]) error {
 func (s *shift[M]) look(ctx *actor.Context[item[M]]) error {
 	w := s.w
 	w.awake.Store(false)
-	if err := s.h.ready(ctx); err != nil {
-		return err
-	}
 	if err := s.settleLate(ctx); err != nil {
 		w.storeFailed(ctx, "settle", err)
 		return nil
+	}
+	if err := s.h.ready(ctx); err != nil {
+		return err
 	}
 	limit := w.size
 	if w.alone {
