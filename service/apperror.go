@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -122,6 +123,20 @@ func (e *Error) Error() string { return e.Text }
 
 // Unwrap gives the typed errors of the original's chain.
 func (e *Error) Unwrap() []error { return e.parts }
+
+// Is reports whether target is the code of the original or the context's error
+// that the code stands for, as it is with a *[fault.Error].
+func (e *Error) Is(target error) bool {
+	switch target { //nolint:errorlint // errors.Is calls it for each error of the chain
+	case context.Canceled:
+		return e.Code == fault.Canceled
+	case context.DeadlineExceeded:
+		return e.Code == fault.DeadlineExceeded
+	case e.Code:
+		return e.Code != fault.Unknown
+	}
+	return false
+}
 
 // FaultCode is the code of the original.
 func (e *Error) FaultCode() fault.Code { return e.Code }

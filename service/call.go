@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 
@@ -37,17 +38,18 @@ type Call struct {
 	FromApplication bool
 
 	method methodType
+	index  int // of the method, at the callee
 }
 
 // NewRequestID returns a new identity for a request: 128 random bits in
 // hexadecimal.
 func NewRequestID() string {
 	var b [16]byte
-	a, c := rand.Uint64(), rand.Uint64()
-	for i := range 8 {
-		b[i], b[8+i] = byte(a>>(8*i)), byte(c>>(8*i)) //nolint:gosec // the low byte is meant
-	}
-	return hex.EncodeToString(b[:])
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
+	var text [32]byte
+	hex.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 type callKey struct{}

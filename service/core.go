@@ -13,7 +13,6 @@ import (
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/suggest"
-	"github.com/troupe-dev/troupe/wire"
 )
 
 // core is what there is of a service apart from the type of its implementation.
@@ -22,18 +21,28 @@ type core struct {
 	service string
 	path    string           // this and front are set by the first start
 	front   actor.Ref[Query] // the service's actor
-	methods map[string]methodType
+	methods map[string]method
 	mailbox Mailbox
 	errors  *ErrorTypes
-	waiting waiters
 	workers atomic.Pointer[actor.Ref[Message]]
 	log     atomic.Pointer[slog.Logger]
 	keyless atomic.Uint64
 	stats   counters
 }
 
-func newCore(name string, methods map[string]methodType) *core {
-	return &core{service: name, methods: methods, waiting: waiters{byID: map[string][]chan answer{}}}
+// method is one of a service, with its place in Spec.Methods.
+type method struct {
+	methodType
+
+	index int
+}
+
+func newCore[S any](spec *Spec[S]) *core {
+	c := &core{service: spec.Service, methods: make(map[string]method, len(spec.Methods)), mailbox: spec.Mailbox, errors: spec.Errors}
+	for i, b := range spec.Methods {
+		c.methods[b.method.info().Name] = method{b.method, i}
+	}
+	return c
 }
 
 // Address is the path of the service's actor.
@@ -41,12 +50,15 @@ func (c *core) Address() string { return c.path }
 
 // Call performs a call: by way of the mailbox if the method is durable.
 func (c *core) Call(ctx context.Context, call *Call) error {
-	if call.Method.Durable && c.mailbox != nil {
+	m, err := c.find(call.Method.Service, call.Method.Name)
+	if err != nil {
+		return err
+	}
+	if m.info().Durable {
 		return c.callDurably(ctx, call)
 	}
-	in := &incoming{core: c, service: call.Method.Service, name: call.Method.Name}
-	in.call = *call
-	in.call.Target = c.path
+	in := &incoming{core: c, call: *call}
+	in.call.Target, in.call.Method, in.call.method, in.call.index = c.path, m.info(), m.methodType, m.index
 	out, err := c.ask(ctx, in)
 	if err != nil {
 		return err
@@ -69,10 +81,35 @@ func (c *core) ask(ctx context.Context, in *incoming) (outcome, error) {
 }
 
 // find returns the method that is called.
-func (c *core) find(service, name string) (methodType, error) {
-	if m := c.methods[name]; m != nil && service == c.service {
+func (c *core) find(service, name string) (method, error) {
+	if m, ok := c.methods[name]; ok && service == c.service {
 		return m, nil
 	}
+	c.stats.failures.Add(1)
+	return method{}, c.unknown(service, name)
+}
+
+// accept makes a request that came as bytes a call for a worker. The message is
+// decoded by who brings it, not by the worker, which has other things to do.
+func (c *core) accept(r *request) (method, *incoming, error) {
+	m, err := c.find(r.service, r.method)
+	if err != nil {
+		return m, nil, err
+	}
+	in := &incoming{core: c}
+	in.call = Call{
+		Method: m.info(), Target: c.path, RequestID: r.requestID, CallerID: r.callerID, Retries: r.retries,
+		method: m.methodType, index: m.index,
+	}
+	if in.call.Request, err = m.decodeRequest(r.message); err != nil {
+		c.stats.failures.Add(1)
+		return m, nil, err
+	}
+	return m, in, nil
+}
+
+// unknown says what is wrong with a method, and what there is.
+func (c *core) unknown(service, name string) error {
 	var names []string
 	for n := range c.methods {
 		names = append(names, n)
@@ -85,31 +122,24 @@ func (c *core) find(service, name string) (methodType, error) {
 	if f.Hint == "" {
 		f.Hint = "it serves " + c.service + " with " + strings.Join(names, ", ")
 	}
-	return nil, f
+	return f
 }
 
 // key chooses the worker of a call. A call without a key takes any.
 func (c *core) key(m Message) string {
-	in := m.in
-	if in.decode() == nil {
-		if key, ok := in.call.method.keyOf(in.call.Request); ok {
-			return key
-		}
+	if key, ok := m.in.call.method.keyOf(m.in.call.Request); ok {
+		return key
 	}
 	return strconv.FormatUint(c.keyless.Add(1), 10)
 }
 
 // incoming is a call at the callee.
 type incoming struct {
-	core    *core
-	service string // as the caller has it
-	name    string
-	call    Call
-	raw     *wire.Message // the request, if it has to be decoded
-	decoded bool
-	bad     error // why it does not decode
-	reply   actor.Reply[outcome]
-	state   atomic.Uint32
+	core     *core
+	call     Call
+	reply    actor.Reply[outcome]
+	state    atomic.Uint32
+	returned bool // the handler has, in whatever way but a panic
 }
 
 // outcome is what comes of a call.
@@ -117,26 +147,6 @@ type outcome struct {
 	response        any
 	err             error
 	fromApplication bool
-}
-
-// decode finds the method and makes the request a value of its type, once. It is
-// called by whoever needs it first: never by two at a time, as the call is handed
-// on in between.
-func (in *incoming) decode() error {
-	if in.decoded {
-		return in.bad
-	}
-	in.decoded = true
-	var m methodType
-	if m, in.bad = in.core.find(in.service, in.name); in.bad != nil {
-		return in.bad
-	}
-	in.call.method, in.call.Method = m, m.info()
-	if in.raw != nil {
-		in.call.Request, in.bad = m.decodeRequest(*in.raw)
-		in.raw = nil
-	}
-	return in.bad
 }
 
 // States of an incoming call, to tell a handler that ignores the end of its time.
@@ -179,7 +189,7 @@ func (in *incoming) leave() {
 // attrs identify the call in a log record.
 func (in *incoming) attrs() []any {
 	return []any{
-		slog.String("method", in.service+"/"+in.name), slog.String("request_id", in.call.RequestID),
+		slog.String("method", in.call.Method.FullName()), slog.String("request_id", in.call.RequestID),
 		slog.String("caller_id", in.call.CallerID), slog.String("target_id", in.core.path),
 	}
 }

@@ -93,32 +93,19 @@ func (e *Endpoint) Serve(ctx context.Context, frame []byte) (response []byte) {
 
 // perform calls the actor, by way of its mailbox if the method is durable.
 func (c *core) perform(ctx context.Context, r *request) (methodType, outcome) {
-	m, err := c.find(r.service, r.method)
-	if err != nil {
-		return nil, outcome{err: err}
+	m, in, err := c.accept(r)
+	switch {
+	case err != nil:
+		return m, outcome{err: err}
+	case m.info().Durable:
+		err = c.callDurably(ctx, &in.call)
+		return m, outcome{in.call.Response, err, in.call.FromApplication}
 	}
-	if m.info().Durable && c.mailbox != nil {
-		call := &Call{
-			Method: m.info(), Target: c.path, RequestID: r.requestID, CallerID: r.callerID, Retries: r.retries, method: m,
-		}
-		if call.Request, err = m.decodeRequest(r.message); err != nil {
-			return m, outcome{err: err}
-		}
-		err = c.Call(ctx, call)
-		return m, outcome{call.Response, err, call.FromApplication}
-	}
-	out, err := c.ask(ctx, r.incoming(c))
+	out, err := c.ask(ctx, in)
 	if err != nil {
 		out = outcome{err: err}
 	}
 	return m, out
-}
-
-// incoming makes a request a call at the callee.
-func (r *request) incoming(c *core) *incoming {
-	in := &incoming{core: c, service: r.service, name: r.method, raw: &r.message}
-	in.call = Call{Target: c.path, RequestID: r.requestID, CallerID: r.callerID, Retries: r.retries}
-	return in
 }
 
 // rawLogged is how many bytes of a message that does not decode are logged.

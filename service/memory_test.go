@@ -2,116 +2,135 @@ package service_test
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
+	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/service"
 )
 
 // memory is a mailbox that keeps nothing beyond the process: a stand-in for the
-// durable one that fails on command.
+// durable one that fails on command. Its timers need a bubble of synctest.
 type memory struct {
-	mu      sync.Mutex
-	wake    chan struct{}
-	queue   []service.Parcel
-	answers map[string][]byte
-	known   map[string]bool
-	tries   map[string]int
-	dead    []service.Parcel
+	mu    sync.Mutex
+	wake  chan struct{}
+	queue []service.Parcel
+	kept  map[string]*entry
+	dead  []service.Parcel
 
-	takeErr, putErr, doneErr, failErr error
+	broken error // what the store says
+}
+
+type entry struct {
+	done   chan struct{}
+	answer []byte
+	err    error
+	tries  int
 }
 
 func newMemory() *memory {
-	return &memory{wake: make(chan struct{}, 1), answers: map[string][]byte{}, known: map[string]bool{}, tries: map[string]int{}}
+	return &memory{wake: make(chan struct{}, 1), kept: map[string]*entry{}}
 }
 
-// fail makes operations fail from now on; the pump is woken to see it.
-func (m *memory) set(change func(*memory)) {
+// fail makes the store fail from now on, or work again with nil.
+func (m *memory) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	change(m)
-	m.signal()
+	m.broken = err
 }
 
-func (m *memory) signal() {
+func (m *memory) letters() []service.Parcel {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dead
+}
+
+func (m *memory) Ask(ctx context.Context, p service.Parcel) ([]byte, error) {
+	m.mu.Lock()
+	e := m.kept[p.RequestID]
+	if e == nil && m.broken == nil {
+		e = &entry{done: make(chan struct{})}
+		m.kept[p.RequestID] = e
+		m.put(p)
+	}
+	err := m.broken
+	m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-e.done:
+		return e.answer, e.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (m *memory) put(p service.Parcel) {
+	m.queue = append(m.queue, p)
 	select {
 	case m.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (m *memory) Put(_ context.Context, p service.Parcel) ([]byte, bool, error) {
+// Serve works one request after the other, whatever the concurrency.
+func (m *memory) Serve(parent actor.Parent, _ int, handle func(context.Context, service.Parcel) ([]byte, error)) error {
+	_, err := actor.SpawnService(parent, actor.ServiceSpec{Name: "mailbox", New: func() actor.Service {
+		return actor.ServiceFunc(func(ctx context.Context) error {
+			for {
+				if p, ok := m.take(); ok {
+					answer, err := handle(ctx, p)
+					m.settle(p, answer, err)
+					continue
+				}
+				select {
+				case <-m.wake:
+				case <-time.After(time.Second): // a store that failed is asked again
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		})
+	}})
+	return err
+}
+
+func (m *memory) take() (service.Parcel, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.putErr != nil {
-		return nil, false, m.putErr
-	}
-	if a, ok := m.answers[p.RequestID]; ok {
-		return a, true, nil
-	}
-	if !m.known[p.RequestID] {
-		m.known[p.RequestID] = true
-		m.queue = append(m.queue, p)
-		m.signal()
-	}
-	return nil, false, nil
-}
-
-func (m *memory) Take(ctx context.Context) (service.Lease, error) {
-	for {
-		m.mu.Lock()
-		if m.takeErr != nil {
-			defer m.mu.Unlock()
-			return nil, m.takeErr
+	if m.broken != nil {
+		for _, p := range m.queue { // those who wait are told; the requests stay
+			e := m.kept[p.RequestID]
+			e.err = m.broken
+			close(e.done)
+			m.kept[p.RequestID] = &entry{done: make(chan struct{}), tries: e.tries}
 		}
-		if len(m.queue) > 0 {
-			p := m.queue[0]
-			m.queue = m.queue[1:]
-			if len(m.queue) > 0 {
-				m.signal()
-			}
-			m.mu.Unlock()
-			return &lease{m, p}, nil
-		}
-		m.mu.Unlock()
-		select {
-		case <-m.wake:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+		return service.Parcel{}, false
 	}
+	if len(m.queue) == 0 {
+		return service.Parcel{}, false
+	}
+	p := m.queue[0]
+	m.queue = m.queue[1:]
+	return p, true
 }
 
-type lease struct {
-	m *memory
-	p service.Parcel
+func (m *memory) settle(p service.Parcel, answer []byte, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.kept[p.RequestID]
+	if e.tries++; err != nil && e.tries < 3 && fault.CodeOf(err) != fault.Poison {
+		m.put(p)
+		return
+	}
+	e.answer, e.err = answer, err
+	if err != nil {
+		m.dead = append(m.dead, p)
+	}
+	close(e.done)
 }
 
-func (l *lease) Parcel() service.Parcel { return l.p }
-
-func (l *lease) Done(_ context.Context, answer []byte) error {
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
-	if l.m.doneErr != nil {
-		return l.m.doneErr
-	}
-	l.m.answers[l.p.RequestID] = answer
-	return nil
-}
-
-func (l *lease) Fail(_ context.Context, cause error) (bool, error) {
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
-	if l.m.failErr != nil {
-		return false, l.m.failErr
-	}
-	l.m.tries[l.p.RequestID]++
-	if l.m.tries[l.p.RequestID] >= 3 || fault.CodeOf(cause) == fault.Poison {
-		l.m.dead = append(l.m.dead, l.p)
-		return true, nil
-	}
-	l.m.queue = append(l.m.queue, l.p)
-	l.m.signal()
-	return false, nil
-}
+var errDisk = &fault.Error{Code: fault.Internal, Op: "test.store", Message: "input/output error", Cause: errors.New("disk")}

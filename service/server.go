@@ -15,19 +15,26 @@ import (
 type server[S any] struct {
 	core       *core
 	impl       S
-	bindings   map[string]func(S, context.Context, any) (any, error)
+	bindings   []Binding[S]
 	handle     Handler
 	supervised bool
 }
 
 func newServer[S any](spec *Spec[S], c *core) *server[S] {
-	s := &server[S]{core: c, impl: spec.New(), supervised: spec.Supervised, bindings: map[string]func(S, context.Context, any) (any, error){}}
-	for _, b := range spec.Methods {
-		s.bindings[b.method.info().Name] = b.call
+	s := &server[S]{core: c, impl: spec.New(), bindings: spec.Methods, supervised: spec.Supervised}
+	s.handle = s.invoke
+	switch {
+	case len(spec.Interceptors) > 0 && s.supervised:
+		s.handle = chain(spec.Interceptors, s.invoke)
+	case len(spec.Interceptors) > 0:
+		s.handle = chain(spec.Interceptors, s.guarded)
 	}
-	s.handle = chain(spec.Interceptors, s.invoke)
 	return s
 }
+
+// A call often runs on a goroutine that was started for it, whose stack begins
+// small: growing it can cost more than the call. So what is rare is in functions
+// of its own, out of the frames that lie under every handler.
 
 // Receive serves one call. Only a supervised service can fail by it.
 func (s *server[S]) Receive(ctx *actor.Context[Message], m Message) error {
@@ -35,13 +42,9 @@ func (s *server[S]) Receive(ctx *actor.Context[Message], m Message) error {
 	if !in.begin() {
 		return nil
 	}
-	defer in.end()
-	if err := in.decode(); err != nil {
-		s.core.stats.failures.Add(1)
-		in.reply.Send(outcome{err: err})
-		return nil
-	}
-	err := s.serve(ctx, in)
+	defer s.over(ctx, in)
+	err := s.handle(handlerContext{ctx, &in.call}, &in.call)
+	in.returned = true
 	if err != nil && !in.call.FromApplication {
 		s.core.stats.failures.Add(1)
 	}
@@ -49,51 +52,63 @@ func (s *server[S]) Receive(ctx *actor.Context[Message], m Message) error {
 	return nil
 }
 
-// serve runs the interceptors and the implementation. A panic in an interceptor
-// ends here.
-func (s *server[S]) serve(ctx *actor.Context[Message], in *incoming) (err error) {
+// over ends a call. A panic ends here, unless the supervisor is to decide: then
+// the caller is told, and the panic goes on.
+func (s *server[S]) over(ctx *actor.Context[Message], in *incoming) {
+	if !in.returned {
+		s.core.stats.failures.Add(1)
+		if s.supervised {
+			s.core.stats.panics.Add(1)
+			in.reply.Send(outcome{err: errPanicked})
+		} else {
+			in.reply.Send(outcome{err: s.recovered(ctx, &in.call, recover())})
+		}
+	}
+	in.end()
+}
+
+// invoke is the innermost handler: the implementation.
+func (s *server[S]) invoke(ctx context.Context, c *Call) (err error) {
+	s.core.stats.calls.Add(1)
+	c.Response, c.FromApplication = nil, false
+	if c.Response, err = s.bindings[c.index].call(s.impl, ctx, c.Request); err != nil {
+		return s.judge(ctx, c, err)
+	}
+	return nil
+}
+
+// guarded is invoke where there are interceptors: a panic ends in it, so that
+// they see the error which the caller gets.
+func (s *server[S]) guarded(ctx context.Context, c *Call) (err error) {
 	returned := false
 	defer func() {
-		switch {
-		case returned:
-		case s.supervised: // the caller is told, and the panic goes on to the supervisor
-			s.core.stats.panics.Add(1)
-			s.core.stats.failures.Add(1)
-			in.reply.Send(outcome{err: errPanicked})
-		default:
-			err = s.recovered(ctx, &in.call, recover())
+		if !returned {
+			err = s.recovered(ctx, c, recover())
 		}
 	}()
-	err = s.handle(handlerContext{ctx, &in.call}, &in.call)
+	err = s.invoke(ctx, c)
 	returned = true
 	return err
 }
 
-// invoke is the innermost handler: the implementation. A panic of its ends here,
-// so that the interceptors see the error which the caller gets.
-func (s *server[S]) invoke(ctx context.Context, c *Call) (err error) {
-	s.core.stats.calls.Add(1)
-	c.Response, c.FromApplication = nil, false
-	if !s.supervised {
-		returned := false
-		defer func() {
-			if !returned {
-				err = s.recovered(ctx, c, recover())
-			}
-		}()
-		c.Response, err = s.bindings[c.Method.Name](s.impl, ctx, c.Request)
-		returned = true
-	} else {
-		c.Response, err = s.bindings[c.Method.Name](s.impl, ctx, c.Request)
-	}
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*brokenAnswer](err); !ok {
+// judge decides whose error it is that an implementation returned.
+func (s *server[S]) judge(ctx context.Context, c *Call, err error) error {
+	_, broken := err.(*brokenAnswer) //nolint:errorlint // wrapped by an implementation it would be an answer
+	switch {
+	case broken:
+	case cutShort(ctx, err):
+		return &fault.Error{Code: fault.CodeOf(ctx.Err()), Op: "service", Target: s.core.path, Message: "the handler gave up as its context ended", Cause: err}
+	default:
 		c.FromApplication = true
 		s.core.stats.applicationErrors.Add(1)
 	}
 	return err
+}
+
+// cutShort reports whether a handler failed because it was told to end: that is
+// no answer of the application.
+func cutShort(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 }
 
 var errPanicked = &fault.Error{Code: fault.Internal, Op: "service", Message: "the handler panicked", Hint: "the log of its node has a record with the request id"}

@@ -68,8 +68,7 @@ func Spawn[S any](parent actor.Parent, spec Spec[S]) (Ref[S], error) {
 	if err := spec.validate(); err != nil {
 		return Ref[S]{}, err
 	}
-	c := newCore(spec.Service, methodTypes(spec.Methods))
-	c.mailbox, c.errors = spec.Mailbox, spec.Errors
+	c := newCore(&spec)
 	_, err := actor.Spawn(parent, actor.Spec[Query]{
 		Name: spec.Name, Type: "service.Service", Supervision: spec.Supervision,
 		New: func() actor.Behavior[Query] { return &keeper[S]{spec: &spec, core: c} },
@@ -116,14 +115,6 @@ func (s *Spec[S]) validate() error {
 	return nil
 }
 
-func methodTypes[S any](bindings []Binding[S]) map[string]methodType {
-	all := make(map[string]methodType, len(bindings))
-	for _, b := range bindings {
-		all[b.method.info().Name] = b.method
-	}
-	return all
-}
-
 // keeper is the actor of a service: it makes the workers and says where they are.
 // It does nothing else, so that it is always there to say it.
 type keeper[S any] struct {
@@ -145,12 +136,7 @@ func (k *keeper[S]) Start(ctx *actor.Context[Query]) error {
 	if k.spec.Mailbox == nil {
 		return nil
 	}
-	for range max(1, k.spec.Concurrency) {
-		if _, err := actor.SpawnService(ctx, actor.ServiceSpec{Type: "service.Mailbox", New: func() actor.Service { return &pump{k.core} }}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return k.spec.Mailbox.Serve(ctx, max(1, k.spec.Concurrency), k.core.handleParcel)
 }
 
 func (k *keeper[S]) spawnWorkers(ctx *actor.Context[Query]) (actor.Ref[Message], error) {

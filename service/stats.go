@@ -18,7 +18,8 @@ type Stats struct {
 	Runaways int
 	// RunawaysTotal is how many did so.
 	RunawaysTotal uint64
-	// MailboxFailures is how often the durable mailbox failed.
+	// MailboxFailures is how many durable calls failed because the mailbox's store
+	// did. Each is an alarm.
 	MailboxFailures uint64
 }
 
