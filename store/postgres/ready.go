@@ -26,6 +26,7 @@ type hub struct {
 	channel string
 
 	mu        sync.Mutex
+	listening bool // what happens from now on will be told
 	waiters   map[*waiter]bool
 	due       time.Time // the earliest end of a hold or delay that is known
 	interrupt func()    // makes the listener look at the above
@@ -61,21 +62,22 @@ func ring(c chan struct{}) {
 	}
 }
 
-// Ready implements [store.Queues]. It also ends with [ErrUnavailable] if the
-// server cannot be asked at the beginning. Later on it waits until the
-// connection is back.
+// Ready implements [store.Queues]. While the server is away it waits for it, but
+// may end with [ErrUnavailable] at the beginning.
 func (s *Store) Ready(ctx context.Context, prefix store.Queue) iter.Seq2[store.Queue, error] {
 	return func(yield func(store.Queue, error) bool) {
 		const op = "store.Ready"
 		w := &waiter{prefix: prefix, signal: make(chan struct{}, 1)}
-		s.hub.add(w)
+		look := s.hub.add(w)
 		defer s.hub.remove(w)
-		names, err := s.readyNow(ctx, prefix)
-		if err != nil {
-			yield("", err)
-			return
+		if look {
+			names, err := s.readyNow(ctx, prefix)
+			if err != nil {
+				yield("", err)
+				return
+			}
+			s.hub.offer(w, names)
 		}
-		s.hub.offer(w, names)
 		for {
 			for name, ok := s.hub.next(w); ok; name, ok = s.hub.next(w) {
 				if !yield(name, nil) {
@@ -115,12 +117,21 @@ func (s *Store) readyNow(ctx context.Context, prefix store.Queue) ([]store.Queue
 		ORDER BY queue`, string(prefix), behind(string(prefix)))
 }
 
-func (h *hub) add(w *waiter) {
+// add adds a waiter and reports whether it must look for itself for what is there
+// already. Otherwise the hub will, once it listens.
+func (h *hub) add(w *waiter) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.waiters[w] = true
 	h.interrupt()
 	ring(h.wake)
+	return h.listening
+}
+
+func (h *hub) setListening(yes bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.listening = yes
 }
 
 func (h *hub) remove(w *waiter) {
@@ -271,6 +282,8 @@ func (h *hub) listen() {
 
 // serve wakes waiters until the connection is lost or ctx ends.
 func (h *hub) serve(ctx context.Context, c *pgx.Conn) {
+	h.setListening(true)
+	defer h.setListening(false)
 	var seen int64     // the server's clock when dues were looked at
 	poll := time.Now() // at once: notifications were lost while there was no connection
 	for {
