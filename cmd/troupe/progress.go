@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/troupe-dev/troupe/workflow"
 )
@@ -55,6 +56,9 @@ func (l *progressLine) draw(text string) {
 	defer l.mu.Unlock()
 	if !l.live {
 		return
+	}
+	if width := terminalWidth(l.out); width > 0 && utf8.RuneCountInString(text) >= width {
+		text = string([]rune(text)[:width-1]) // a line that wraps cannot be erased
 	}
 	l.last, l.drawn = text, true
 	fmt.Fprint(l.out, clearLine, text)
