@@ -20,12 +20,16 @@
 //	run.go         the loop that hands messages to a behaviour
 //	supervise.go   what happens when an actor fails
 //	stop.go        how an actor ends
+//	watch.go       death notices and links
+//	timer.go       messages to come; idle.go: passivation
+//	pool.go        like actors behind one reference; adapter.go: another message type
+//	service.go     a Serve(ctx) function as a child in the tree
+//	info.go        the tree and its figures; hooks.go, events.go: what happens, as it happens
 //
 // # Concurrency
 //
 // A System, a Ref and a Reply may be used from any goroutine. A [Context]
-// belongs to the handler it was given to: as a [context.Context] it may be
-// handed on, its other methods are for that handler's goroutine alone.
+// belongs to the handler it was given to.
 //
 // A handler may block. An idle actor owns no goroutine; one is started when a
 // message arrives and ends when the mailbox is empty, so a blocked handler holds

@@ -8,8 +8,8 @@ type Hooks struct {
 	Started func(a Address)
 	// Stopped: an actor has ended; reason is nil for a normal end.
 	Stopped func(a Address, reason error)
-	// Failed: a handler, Start or Stop failed, or a supervisor gave up. what the
-	// supervisor decided is d.
+	// Failed: a handler, Start or Stop failed, or a supervisor gave up; d is what
+	// the supervisor decided.
 	Failed func(a Address, err error, d Directive)
 	// Restarted: an actor has a new behaviour; restarts counts them over its life.
 	Restarted func(a Address, restarts int, cause error)

@@ -50,32 +50,32 @@ type Info struct {
 // Timing is a histogram of handler times. Every 128th message is timed and
 // counts as 128; an actor whose handlers take more than 20 µs is timed each time.
 type Timing struct {
-	Count   uint64
-	Sum     time.Duration
-	Buckets []uint64 // bounds: TimingBounds, and one bucket more without a bound
+	Count   uint64        `json:"count"`
+	Sum     time.Duration `json:"sum_ns"`
+	Buckets []uint64      `json:"buckets"` // bounds: TimingBounds, and one bucket more without a bound
 }
 
 // KindStats are the figures of all actors of one type, the ended ones included.
 type KindStats struct {
-	Type      string
-	Actors    int
-	Mailbox   int
-	Processed uint64
-	Restarts  uint64
-	Failures  uint64
-	Timing    Timing
+	Type      string `json:"type"`
+	Actors    int    `json:"actors"`
+	Mailbox   int    `json:"mailbox"`
+	Processed uint64 `json:"processed"`
+	Restarts  uint64 `json:"restarts"`
+	Failures  uint64 `json:"failures"`
+	Timing    Timing `json:"timing"`
 }
 
 // Stats are a system's totals.
 type Stats struct {
-	Actors      int // alive now
-	Running     int // that handle a message now
-	Runaways    int // handlers that outlived their actor and still run
-	Restarts    uint64
-	Failures    uint64
-	DeadLetters uint64
-	Started     time.Time
-	Kinds       []KindStats // in the order of their types' names
+	Actors      int         `json:"actors"`   // alive now
+	Running     int         `json:"running"`  // that handle a message now
+	Runaways    int         `json:"runaways"` // handlers that outlived their actor and still run
+	Restarts    uint64      `json:"restarts"`
+	Failures    uint64      `json:"failures"`
+	DeadLetters uint64      `json:"dead_letters"`
+	Started     time.Time   `json:"started"`
+	Kinds       []KindStats `json:"kinds"` // in the order of their types' names
 }
 
 // Tree takes a snapshot of all actors. The root stands for the system itself.

@@ -2,7 +2,6 @@ package actor
 
 import (
 	"reflect"
-	"strings"
 
 	"github.com/troupe-dev/troupe/fault"
 )
@@ -36,8 +35,10 @@ func newCell[M any](p *core, spec *Spec[M]) (*cell[M], error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.ContainsRune(spec.Name, '/') || strings.HasPrefix(spec.Name, "#") {
-		return nil, fault.New(fault.InvalidArgument, "actor.Spawn", "name %q must not contain '/' or begin with '#'", spec.Name)
+	if spec.Name != "" {
+		if err := checkName(spec.Name); err != nil {
+			return nil, err
+		}
 	}
 	c := &cell[M]{create: spec.New, limit: opts.capacity}
 	c.self = c

@@ -13,7 +13,7 @@ const DefaultCapacity = 4096
 // Unbounded as a [Mailbox] capacity lets a mailbox grow as far as memory goes.
 const Unbounded = -1
 
-// Default bounds of time; each can be set per actor or per system.
+// Defaults of supervision and of stopping; each can be set per actor.
 const (
 	DefaultStopTimeout = 30 * time.Second
 	DefaultWindow      = 10 * time.Second
@@ -24,8 +24,9 @@ const (
 // field but New is a safe default.
 type Spec[M any] struct {
 	// Name is unique among the children of one parent and becomes the last
-	// part of the actor's path. It must not contain '/'. Empty: the actor is
-	// anonymous and its path ends in "#" and its id.
+	// part of the actor's path: at most 255 bytes of printable UTF-8 without
+	// '/', not beginning with '#'. Empty: the actor is anonymous and its path
+	// ends in "#" and its id.
 	Name string
 
 	// New makes a behaviour. It is called once at spawn and once per restart,
@@ -220,18 +221,14 @@ func (s *Spec[M]) options() (*options, error) {
 	if plain {
 		return &defaultOptions, nil
 	}
-	if s.Mailbox.Capacity < Unbounded || s.Mailbox.Capacity > maxCapacity {
-		return nil, fault.New(fault.InvalidArgument, "actor.Spawn",
-			"spec %q: mailbox capacity %d is out of range; it is 1 to %d, 0 for %d or actor.Unbounded", s.Name, s.Mailbox.Capacity, maxCapacity, DefaultCapacity)
-	}
-	if s.Attempts < 0 || s.Attempts > 255 {
-		return nil, fault.New(fault.InvalidArgument, "actor.Spawn", "spec %q: %d attempts are out of range; it is 0 to 255", s.Name, s.Attempts)
+	if err := s.check(); err != nil {
+		return nil, err
 	}
 	o := &options{
 		capacity:    uint32(s.Mailbox.Capacity), //nolint:gosec // checked above
 		overflow:    s.Mailbox.Overflow,
 		restart:     s.Restart,
-		attempts:    uint8(s.Attempts),
+		attempts:    uint8(s.Attempts), //nolint:gosec // checked above
 		idleTimeout: s.IdleTimeout,
 		stopTimeout: s.StopTimeout,
 		supervision: s.Supervision.withDefaults(),
@@ -246,4 +243,18 @@ func (s *Spec[M]) options() (*options, error) {
 		o.attempts = 1
 	}
 	return o, nil
+}
+
+// check says what is wrong with the spec.
+func (s *Spec[M]) check() error {
+	k := checker{name: s.Name}
+	k.mailbox(s.Mailbox)
+	k.enum("Restart", uint8(s.Restart), uint8(Temporary))
+	if s.Attempts < 0 || s.Attempts > 255 {
+		k.failf("%d attempts are out of range; it is 0 to 255", s.Attempts)
+	}
+	k.duration("IdleTimeout", s.IdleTimeout)
+	k.duration("StopTimeout", s.StopTimeout)
+	k.supervision(s.Supervision)
+	return k.err
 }

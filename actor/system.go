@@ -66,7 +66,8 @@ type System struct {
 	stopTimer atomic.Pointer[time.Timer]
 }
 
-// NewSystem makes a system. It must be ended with [System.Stop] if actors were
+// NewSystem makes a system. It panics if Options.Supervision can't be meant. The
+// system must be ended with [System.Stop] if actors were
 // spawned in it.
 func NewSystem(opts Options) *System {
 	if opts.Name == "" {
@@ -74,6 +75,10 @@ func NewSystem(opts Options) *System {
 	}
 	if opts.ShutdownTimeout <= 0 {
 		opts.ShutdownTimeout = DefaultStopTimeout
+	}
+	k := checker{name: opts.Name}
+	if k.supervision(opts.Supervision); k.err != nil {
+		panic(k.err)
 	}
 	opts.Supervision = opts.Supervision.withDefaults()
 	s := &System{opts: opts, done: make(chan struct{}), started: time.Now()}
