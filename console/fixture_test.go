@@ -233,6 +233,20 @@ func (r *fakeRuns) finish() {
 	r.fill(run, 1)
 }
 
+// enlarge makes the newest run one of a million rows with named outputs.
+func (r *fakeRuns) enlarge() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	run := &r.runs[0]
+	for i := range run.Nodes {
+		run.Nodes[i].RowsIn, run.Nodes[i].RowsOut = 1_000_000, 137_700
+	}
+	for i, rows := range []int64{1_000_000, 9_999, 137_700, 1_250_000, 15_300, 155_000} {
+		run.Edges[i].Rows = rows
+	}
+	run.Edges[4].Handle, run.Edges[5].Handle = "else", "a very long name"
+}
+
 // fail ends the newest run with an error.
 func (r *fakeRuns) fail(text string) {
 	r.mu.Lock()

@@ -29,6 +29,7 @@ func TestPage(t *testing.T) {
 
 	t.Run("tree", func(t *testing.T) { pageTree(t, b, f) })
 	t.Run("run", func(t *testing.T) { pageRun(t, b, f) })
+	t.Run("a million rows", func(t *testing.T) { pageMillion(t, b, f) })
 	t.Run("actions", func(t *testing.T) { pageActions(t, b, f) })
 	t.Run("looks", func(t *testing.T) { pageLooks(t, b) })
 	t.Run("reconnects", func(t *testing.T) { pageReconnects(t, b, f, server) })
@@ -85,7 +86,7 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	f.runs.finish()
 	b.until(t, `document.querySelector("#run-state").textContent === "completed"`)
 	b.until(t, `document.querySelector('[data-node="plausible"] .rows').textContent === "1,464 → 1,460"`)
-	b.until(t, `[...document.querySelectorAll(".edge-label")].map(e => e.textContent).join() === "1,461,3,1,460,1,460,48,48"`)
+	b.until(t, `[...document.querySelectorAll(".edge-label tspan")].map(e => e.textContent).join() === "1,461,3,1,460,1,460,48,48"`)
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
 	b.until(t, `document.querySelectorAll("#chart [data-panel]").length === 2`)
 
@@ -114,6 +115,38 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	b.until(t, `document.querySelector("#run-state").textContent === "completed"`)
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
 }
+
+// pageMillion looks at the figures of a large run with several outputs of a
+// node: all can be read in full, on wide and narrow pages.
+func pageMillion(t *testing.T, b *browser, f *fixture) {
+	b.run(t, "run again", chromedp.Click(chromedp.CSS(`#run-again`)))
+	b.until(t, `document.querySelector("#run-picker").value === "run-3" && document.querySelector("#run-state").textContent === "running"`)
+	f.runs.enlarge()
+	for _, width := range []int64{1440, 390} {
+		b.run(t, "size", view(width, 900, "light"))
+		b.until(t, `[...document.querySelectorAll(".edge-label tspan")].map(e => e.textContent).join("; ") === "1M; 9,999; 138k; 1.3M; else 15.3k; a very lo… 155k"`)
+		b.until(t, `[...document.querySelectorAll(".edge-label title")].some(e => e.textContent === "plausible out to derive: 137,700 rows")`)
+		b.shoot(t, fmt.Sprintf("million-%d", width))
+		if hidden := eval[string](t, b, overlapping); hidden != "" {
+			t.Errorf("at %d px these labels lie over others or boxes: %s", width, hidden)
+		}
+	}
+	b.run(t, "back", view(1440, 900, "light"), chromedp.SetValue(chromedp.CSS(`#run-picker`), "run-1"),
+		chromedp.Evaluate[chromedp.Void](`document.querySelector("#run-picker").dispatchEvent(new Event("change"))`))
+	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
+}
+
+// overlapping lists the edge labels that touch a box or one another, and the
+// lines of figures that leave their box.
+const overlapping = `(() => {
+	const rect = (e) => e.getBoundingClientRect();
+	const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+	const labels = [...document.querySelectorAll(".edge-label")];
+	const boxes = [...document.querySelectorAll("#graph .box")];
+	const bad = labels.filter((l) => boxes.some((b) => meet(rect(l), rect(b))) || labels.some((m) => m !== l && meet(rect(l), rect(m))));
+	const wide = [...document.querySelectorAll("#graph .node .rows")].filter((r) => rect(r).right > rect(r.closest(".node").querySelector(".box")).right - 4);
+	return [...bad, ...wide].map((e) => e.textContent).join("; ");
+})()`
 
 func pageActions(t *testing.T, b *browser, f *fixture) {
 	b.run(t, "crash", chromedp.Click(chromedp.CSS(`#actions button`)))
@@ -150,6 +183,11 @@ func pageLooks(t *testing.T, b *browser) {
 			if over := eval[int](t, b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 				wide := eval[string](t, b, `[...document.querySelectorAll("main *, header *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".graph, .table-scroll")).map(e => e.tagName + "." + e.className).slice(0, 5).join(" ")`)
 				t.Errorf("%s: the page is %d px wider than the window: %s", name, over, wide)
+			}
+			for _, id := range []string{"health", "connection", "log-level", "theme"} {
+				if !eval[bool](t, b, fmt.Sprintf(`(r => r.width > 0 && r.left >= 0 && r.right <= innerWidth && r.bottom < 110)(document.querySelector("#%s").getBoundingClientRect())`, id)) {
+					t.Errorf("%s: %s cannot be seen in the header", name, id)
+				}
 			}
 			for _, low := range b.contrast(t) {
 				t.Errorf("%s: contrast too low: %s", name, low)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/graphlayout"
@@ -81,7 +82,22 @@ const (
 	nodeWidth, nodeHeight = 126, 72
 	gapRight, gapDown     = 38, 42
 	nodeGap               = 18
+	handleChars           = 10  // of a handle's name on an edge; the page cuts the rest
+	labelChar             = 6.5 // width of a character of an edge's label
 )
+
+// roomFor is the extra room that the names of handles need on the edges. That
+// of the only output of a node, "out", is not shown; the figure beside the name
+// fits into the gap.
+func roomFor(edges []workflow.EdgeInfo) float64 {
+	most := 0
+	for _, e := range edges {
+		if e.Handle != "out" {
+			most = max(most, 1+min(handleChars, utf8.RuneCountInString(e.Handle)))
+		}
+	}
+	return labelChar * float64(most)
+}
 
 // layoutsOf draws the graph of a run, or returns nil if it is too large.
 func layoutsOf(run *workflow.RunInfo) *Layouts {
@@ -93,11 +109,14 @@ func layoutsOf(run *workflow.RunInfo) *Layouts {
 	for _, e := range run.Edges {
 		edges = append(edges, graphlayout.Edge{From: e.From, To: e.To})
 	}
-	right, err := graphlayout.Compute(nodes, edges, graphlayout.Options{LayerGap: gapRight, NodeGap: nodeGap})
+	room := roomFor(run.Edges)
+	right, err := graphlayout.Compute(nodes, edges, graphlayout.Options{LayerGap: gapRight + room, NodeGap: nodeGap})
 	if err != nil {
 		return nil
 	}
-	down, err := graphlayout.Compute(nodes, edges, graphlayout.Options{Direction: graphlayout.Down, LayerGap: gapDown, NodeGap: nodeGap})
+	// Two edges of one node go half as far apart as the nodes they lead to.
+	apart := max(nodeGap, 2*(gapRight+room)-nodeWidth)
+	down, err := graphlayout.Compute(nodes, edges, graphlayout.Options{Direction: graphlayout.Down, LayerGap: gapDown, NodeGap: apart})
 	if err != nil {
 		return nil
 	}

@@ -9,6 +9,18 @@ const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "sho
 /** int: 1,461; from ten million on 12.35M. */
 export const int = (n) => (Math.abs(n) < 1e7 ? whole.format(n) : compact.format(n));
 
+/** exact: all digits of a count. */
+export const exact = (n) => whole.format(n);
+
+/** short: at most five characters: 9,999, 15.3k, 138k, 1.5M, 12.4M. */
+export function short(n) {
+  if (Math.abs(n) < 1e4) return whole.format(n);
+  let unit = 0;
+  let v = n / 1e3;
+  for (; Math.abs(v) >= 999.5 && unit < 3; unit++) v /= 1e3;
+  return (Math.abs(v) < 99.95 ? v.toFixed(1).replace(/\.0$/, "") : v.toFixed(0)) + ["k", "M", "G", "T"][unit];
+}
+
 /** rate of something per second: 0, 0.4, 12.5, 1,234, 1.25M. */
 export function rate(perSecond) {
   if (perSecond < 0.05) return "0";

@@ -2,7 +2,7 @@
 // the node; here they are drawn.
 
 import { h, s, setAttr, setText } from "./dom.js";
-import { duration, int, plural } from "./format.js";
+import { duration, exact, int, plural, short } from "./format.js";
 
 /** How the state of a node of the graph looks. */
 export const RUN_STATES = {
@@ -19,13 +19,21 @@ export const look = (state) => RUN_STATES[state] ?? ["ring", "idle"];
 /** A graph that is wider than its card shrinks as far as this, then scrolls. */
 const SCALE_MIN = 0.8;
 
+/** The longest name of a handle on an edge; the node keeps as much room. */
+const HANDLE_CHARS = 10;
+
+/** The longest line of figures that fits into a box. */
+const ROWS_CHARS = 16;
+
 const clip = (text, chars) => (text.length > chars ? text.slice(0, chars - 1) + "…" : text);
 
 /** rowsText says what a node did with rows: read, took in and passed on, or wrote. */
 function rowsText(n) {
   if (n.role === "source") return plural(n.rows_out, "row");
   if (n.role === "sink") return plural(n.rows_out, "row");
-  return n.rows_in === n.rows_out ? plural(n.rows_in, "row") : `${int(n.rows_in)} → ${int(n.rows_out)}`;
+  if (n.rows_in === n.rows_out) return plural(n.rows_in, "row");
+  const text = `${int(n.rows_in)} → ${int(n.rows_out)}`;
+  return text.length <= ROWS_CHARS ? text : `${short(n.rows_in)} → ${short(n.rows_out)}`;
 }
 
 export class Graph {
@@ -64,9 +72,11 @@ export class Graph {
     const edges = layout.routes.map((route) => {
       const path = s("path", { class: "edge", d: curve(route.points, right) });
       const tip = s("path", { class: "tip", d: arrow(route.points.at(-1), right) });
-      const label = s("text", { class: "edge-label", ...labelAt(route.points, right) });
-      this.#edges.push({ path, tip, label });
-      return s("g", {}, path, tip, label);
+      const figure = s("tspan", {});
+      const title = s("title", {});
+      const label = s("text", { class: "edge-label", ...labelAt(route.points, right) }, title, figure);
+      this.#edges.push({ path, tip, label, figure, title });
+      return s("g", {}, path, tip);
     });
     const nodes = layout.boxes.map((box) => this.#makeNode(box));
     const svg = s("svg", {
@@ -74,7 +84,7 @@ export class Graph {
       style: { "min-width": `${Math.round(layout.width * SCALE_MIN)}px` },
       viewBox: `${-pad} ${-pad} ${layout.width + 2 * pad} ${layout.height + 2 * pad}`,
       role: "group", "aria-label": `Graph of ${run.workflow}: ${plural(run.nodes.length, "node")}`,
-    }, edges, nodes);
+    }, edges, nodes, this.#edges.map((e) => e.label));
     this.element.replaceChildren(svg);
   }
 
@@ -135,8 +145,9 @@ export class Graph {
   #updateEdge(edge, i, run) {
     const ui = this.#edges[i];
     if (!ui) return;
-    const rows = edge.rows > 0 ? int(edge.rows) : "";
-    setText(ui.label, edge.handle === "out" ? rows : `${edge.handle} ${rows}`);
+    const rows = edge.rows > 0 ? short(edge.rows) : "";
+    setText(ui.figure, edge.handle === "out" ? rows : `${clip(edge.handle, HANDLE_CHARS)} ${rows}`);
+    setText(ui.title, `${edge.from} ${edge.handle} to ${edge.to}: ${exact(edge.rows)} ${edge.rows === 1 ? "row" : "rows"}`);
     const flowing = run.nodes.find((n) => n.id === edge.from)?.state === "running" && edge.rows > 0;
     ui.path.classList.toggle("flowing", flowing);
     ui.tip.classList.toggle("flowing", flowing);
