@@ -9,13 +9,13 @@
 //	GET  /api/runs                    the runs, newest first
 //	POST /api/runs                    start the node's workflow again
 //	GET  /api/runs/{id}               one run with its graph laid out
-//	GET  /api/runs/{id}/result        the table that it wrote; ?limit= ?offset=
+//	GET  /api/runs/{id}/result        a table that it wrote; ?sink= ?limit= ?offset=
 //	GET  /api/events                  what failed, restarted or was lost; ?after=
 //	POST /api/actors/{path}:{verb}    an action that the node offers
 //	GET  /api/log-level, PUT          the level from which the node logs
 //	GET  /api/stream                  all of this as server-sent events
 //
-// Errors are problem+json (RFC 9457), see [Problem].
+// Other keys of a query are refused. Errors are problem+json (RFC 9457), see [Problem].
 //
 // # Security
 //
@@ -149,15 +149,15 @@ func New(opts Options) *Console {
 	opts = opts.withDefaults()
 	c := &Console{opts: opts, boot: rand.Text()[:8], closed: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.Handle("/api/node", methods{http.MethodGet: c.getNode})
-	mux.Handle("/api/tree", methods{http.MethodGet: c.getTree})
-	mux.Handle("/api/runs", methods{http.MethodGet: c.getRuns, http.MethodPost: c.startRun})
-	mux.Handle("/api/runs/{id}", methods{http.MethodGet: c.getRun})
-	mux.Handle("/api/runs/{id}/result", methods{http.MethodGet: c.getResult})
-	mux.Handle("/api/events", methods{http.MethodGet: c.getEvents})
-	mux.Handle("/api/actors/{action...}", methods{http.MethodPost: c.act})
-	mux.Handle("/api/log-level", methods{http.MethodGet: c.getLogLevel, http.MethodPut: c.setLogLevel})
-	mux.Handle("/api/stream", methods{http.MethodGet: c.stream})
+	mux.Handle("/api/node", knows(methods{http.MethodGet: c.getNode}))
+	mux.Handle("/api/tree", knows(methods{http.MethodGet: c.getTree}, "path", "limit", "offset"))
+	mux.Handle("/api/runs", knows(methods{http.MethodGet: c.getRuns, http.MethodPost: c.startRun}))
+	mux.Handle("/api/runs/{id}", knows(methods{http.MethodGet: c.getRun}))
+	mux.Handle("/api/runs/{id}/result", knows(methods{http.MethodGet: c.getResult}, "sink", "limit", "offset"))
+	mux.Handle("/api/events", knows(methods{http.MethodGet: c.getEvents}, "after"))
+	mux.Handle("/api/actors/{action...}", knows(methods{http.MethodPost: c.act}))
+	mux.Handle("/api/log-level", knows(methods{http.MethodGet: c.getLogLevel, http.MethodPut: c.setLogLevel}))
+	mux.Handle("/api/stream", knows(methods{http.MethodGet: c.stream}, "run", "limit", "more"))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, fault.New(fault.NotFound, "console", "there is no %s", r.URL.Path).WithTarget(r.URL.Path))
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -149,13 +150,20 @@ func TestRuns(t *testing.T) {
 	decode[console.Problem](t, f.get("/api/runs/run-1/result"), http.StatusNotFound)
 	f.runs.finish()
 	page := f.get("/api/runs/run-1/result?limit=10&offset=45").Body.String()
-	for _, want := range []string{`"name":"monthly_weather"`, `{"name":"temp_min","type":"float"}`, `"rows":[["2015-10",31,`, `["2015-12",31,`, `"total":48,"limit":10,"offset":45}`} {
+	for _, want := range []string{`"name":"monthly_weather"`, `{"name":"temp_min","type":"float"}`, `"rows":[["2015-10",31,`, `["2015-12",31,`, `"total":48,"sink":"database","sinks":["database","file"],"limit":10,"offset":45}`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("page lacks %s: %s", want, page)
 		}
 	}
 	if n := strings.Count(page, `["2015-`); n != 3 {
 		t.Errorf("%d rows, want the last 3", n)
+	}
+	other := f.get("/api/runs/run-1/result?sink=file&limit=1").Body.String()
+	if !strings.Contains(other, `"name":"days.csv"`) || !strings.Contains(other, `"rows":[["2012-01",31]],"total":12,"sink":"file"`) {
+		t.Errorf("the second sink is %s", other)
+	}
+	if p := decode[console.Problem](t, f.get("/api/runs/run-1/result?sink=neg"), http.StatusNotFound); !strings.Contains(p.Detail, `no sink "neg"`) {
+		t.Errorf("problem is %+v", p)
 	}
 	f.runs.refused = fault.New(fault.FailedPrecondition, "runs", "a run is under way")
 	if p := decode[console.Problem](t, f.do(http.MethodPost, "/api/runs", ""), http.StatusConflict); p.Detail != "a run is under way" || p.Code != "FAILED_PRECONDITION" {
@@ -221,6 +229,11 @@ func TestBadInput(t *testing.T) {
 		{"bad more", "GET", "/api/stream?more=x", "", "", 400, "such as 200:/demo"},
 		{"bad stream limit", "GET", "/api/stream?limit=-5", "", "", 400, `limit is "-5"`},
 		{"too many more", "GET", "/api/stream?" + strings.Repeat("more=1:/a&", 33), "", "", 400, "at most 32"},
+		{"unknown key of a result", "GET", "/api/runs/run-1/result?node=file", "", "", 400, `does not know the query key "node"`},
+		{"unknown key of the tree", "GET", "/api/tree?limt=3", "", "", 400, `does not know the query key "limt"`},
+		{"unknown key of the stream", "GET", "/api/stream?runs=x", "", "", 400, `does not know the query key "runs"`},
+		{"key where none is known", "POST", "/api/runs?workflow=other", "", "", 400, `/api/runs does not know the query key "workflow"`},
+		{"broken query", "GET", "/api/tree?path=%zz", "", "", 400, "the query of /api/tree cannot be read"},
 		{"wrong method", "POST", "/api/tree", "", "", 405, "/api/tree does not take POST"},
 		{"delete run", "DELETE", "/api/runs/run-1", "", "", 405, "does not take DELETE"},
 		{"get an action", "GET", "/api/actors/demo/child:crash", "", "", 405, "does not take GET"},
@@ -301,6 +314,19 @@ func TestForeignRequests(t *testing.T) {
 	}
 	if n := len(f.runs.List()); n != 3 {
 		t.Errorf("%d runs started, want the 3 allowed", n)
+	}
+}
+
+// The hint names the port that the console is really at.
+func TestForeignHostHint(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	r := httptest.NewRequest(http.MethodGet, "http://evil.example:80/", nil)
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 18081})))
+	w := httptest.NewRecorder()
+	f.console.ServeHTTP(w, r)
+	if p := decode[console.Problem](t, w, http.StatusMisdirectedRequest); !strings.Contains(p.Hint, "http://localhost:18081 ") {
+		t.Errorf("hint is %q", p.Hint)
 	}
 }
 

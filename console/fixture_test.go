@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -282,7 +283,7 @@ func (r *fakeRuns) fill(run *workflow.RunInfo, share int64) {
 	}[:4/share]
 }
 
-func (r *fakeRuns) Result(_ context.Context, id string, limit, offset int) (console.Table, error) {
+func (r *fakeRuns) Result(_ context.Context, id, sink string, limit, offset int) (console.Table, error) {
 	run, ok := r.Get(id)
 	if !ok {
 		return console.Table{}, fault.New(fault.NotFound, "runs", "there is no run %s", id)
@@ -291,6 +292,17 @@ func (r *fakeRuns) Result(_ context.Context, id string, limit, offset int) (cons
 		return console.Table{}, fault.New(fault.NotFound, "runs", "run %s has not written a table", id)
 	}
 	t := r.table
+	t.Sink, t.Sinks = cmp.Or(sink, "database"), []string{"database", "file"}
+	switch t.Sink {
+	case "database":
+	case "file":
+		t.Name, t.Columns, t.Rows = "days.csv", t.Columns[:2], slices.Clone(t.Rows[:12])
+		for i := range t.Rows {
+			t.Rows[i] = t.Rows[i][:2]
+		}
+	default:
+		return console.Table{}, fault.New(fault.NotFound, "runs", "run %s has no sink %q", id, sink)
+	}
 	t.Total = len(t.Rows)
 	t.Rows = t.Rows[min(offset, len(t.Rows)):]
 	t.Rows = t.Rows[:min(limit, len(t.Rows))]

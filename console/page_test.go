@@ -90,6 +90,16 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
 	b.until(t, `document.querySelectorAll("#chart [data-panel]").length === 2`)
 
+	pick := func(sink string) {
+		b.run(t, "pick "+sink, chromedp.SetValue(chromedp.CSS(`#result-sink`), sink),
+			chromedp.Evaluate[chromedp.Void](`document.querySelector("#result-sink").dispatchEvent(new Event("change"))`))
+	}
+	pick("file")
+	b.until(t, `document.querySelector("#result-title").textContent === "days.csv" && document.querySelectorAll("#result-table tbody tr").length === 12`)
+	b.until(t, `document.querySelector("#result-json").href.endsWith("/result?sink=file")`)
+	pick("database")
+	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
+
 	b.run(t, "show rows set aside", chromedp.Click(chromedp.CSS(`#run-facts button`)))
 	b.until(t, `document.querySelector('[data-node="late"]').getAttribute("aria-expanded") === "true"`)
 	b.until(t, `document.querySelectorAll("table.rejects tbody tr").length === 4`)

@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/troupe-dev/troupe/fault"
 )
@@ -95,6 +99,33 @@ func reply[T any](w http.ResponseWriter, status int, v T) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone; there is nobody left to tell
+}
+
+// knows lets through only requests whose query has no other keys than these: a
+// misspelt key would give an answer to another question.
+func knows(next http.Handler, keys ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			fail(w, invalid("query", "the query of %s cannot be read: %s", r.URL.Path, short(err.Error())))
+			return
+		}
+		for _, key := range slices.Sorted(maps.Keys(q)) {
+			if slices.Contains(keys, key) {
+				continue
+			}
+			hint := r.URL.Path + " takes no query"
+			if len(keys) > 0 {
+				hint = "the keys are " + strings.Join(keys, ", ")
+			}
+			fail(w, &fault.Error{
+				Code: fault.InvalidArgument, Op: "console", Target: short(key), Hint: hint,
+				Message: fmt.Sprintf("%s does not know the query key %q", short(r.URL.Path), short(key)),
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // methods maps an HTTP method to its handler. A method that is missing gets

@@ -21,10 +21,11 @@ type Runs interface {
 	// Start starts the node's workflow again and returns the new run's id. The
 	// run outlives ctx. FAILED_PRECONDITION if it cannot be started at this time.
 	Start(ctx context.Context) (id string, err error)
-	// Result reads a page of the table that a run wrote: up to limit rows
-	// after the first offset. NOT_FOUND if there is no such run, or it has not
-	// written a table.
-	Result(ctx context.Context, id string, limit, offset int) (Table, error)
+	// Result reads a page of a table that a run wrote: up to limit rows after
+	// the first offset. The sink is the id of the node that wrote it; "" means
+	// the one to show first. NOT_FOUND if there is no such run or sink, or it
+	// has not written a table.
+	Result(ctx context.Context, id, sink string, limit, offset int) (Table, error)
 }
 
 // Table is a page of a table that a run wrote.
@@ -37,6 +38,11 @@ type Table struct {
 	Rows []workflow.Row `json:"rows"`
 	// Total is the number of rows of the whole table.
 	Total int `json:"total"`
+	// Sink is the id of the node that wrote the table.
+	Sink string `json:"sink"`
+	// Sinks are the ids of all sinks of the run that can be shown, Sink
+	// included, the one to show first in front.
+	Sinks []string `json:"sinks"`
 }
 
 // Result is the answer of /api/runs/{id}/result.
@@ -191,7 +197,7 @@ func (c *Console) getResult(w http.ResponseWriter, r *http.Request) {
 		fail(w, noRun(id))
 		return
 	}
-	table, err := c.opts.Runs.Result(r.Context(), id, limit, offset)
+	table, err := c.opts.Runs.Result(r.Context(), id, q.Get("sink"), limit, offset)
 	if err != nil {
 		fail(w, err)
 		return
@@ -201,6 +207,9 @@ func (c *Console) getResult(w http.ResponseWriter, r *http.Request) {
 	}
 	if table.Rows == nil {
 		table.Rows = []workflow.Row{}
+	}
+	if table.Sinks == nil {
+		table.Sinks = []string{}
 	}
 	reply(w, http.StatusOK, Result{Table: table, Limit: limit, Offset: offset})
 }

@@ -51,7 +51,7 @@ func guard(hosts []string, next http.Handler) http.Handler {
 				Status: http.StatusMisdirectedRequest,
 				Detail: fmt.Sprintf("this console does not answer to the host name %q", r.Host),
 				Code:   fault.PermissionDenied.String(),
-				Hint:   "open it by its address, such as http://127.0.0.1:8080, or add the name to the console's hosts",
+				Hint:   "open it as " + localAddress(r) + " on the machine itself, or add the name to the console's hosts",
 				Target: r.Host,
 			})
 			return
@@ -75,4 +75,18 @@ func hostAllowed(hostport string, allowed map[string]bool) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
+}
+
+// localAddress is the console's address for a browser on its own machine, with
+// the port that the request came in by.
+func localAddress(r *http.Request) string {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return "http://localhost"
+	}
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return "http://localhost"
+	}
+	return "http://" + net.JoinHostPort("localhost", port)
 }

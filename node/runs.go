@@ -229,9 +229,9 @@ func (r *Runs) Wait(ctx context.Context, id string) (workflow.RunInfo, error) {
 	return entry.run.Wait(ctx)
 }
 
-// Result reads a page of the first table that a run wrote: that of a sink.sqlite
-// if it has one, else that of a sink.csv.
-func (r *Runs) Result(ctx context.Context, id string, limit, offset int) (console.Table, error) {
+// Result reads a page of the table that a sink of a run wrote. The sink "" means
+// the first of [Artifacts]: a sink.sqlite if the run has one, else a sink.csv.
+func (r *Runs) Result(ctx context.Context, id, sink string, limit, offset int) (console.Table, error) {
 	const op = "node.Runs.Result"
 	entry := r.find(id)
 	if entry == nil {
@@ -245,16 +245,29 @@ func (r *Runs) Result(ctx context.Context, id string, limit, offset int) (consol
 	if len(results) == 0 {
 		return console.Table{}, &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "the run wrote nothing that can be shown"}
 	}
-	first := results[0]
-	rows, err := ReadArtifact(ctx, first.Artifact, first.Schema, limit, offset)
+	sinks := make([]string, len(results))
+	for i, result := range results {
+		sinks[i] = result.Node
+	}
+	at := slices.Index(sinks, cmp.Or(sink, sinks[0]))
+	if at < 0 {
+		return console.Table{}, &fault.Error{
+			Code: fault.NotFound, Op: op, Target: sink,
+			Message: fmt.Sprintf("the run has no sink %.80q that can be shown", sink), Hint: "its sinks are " + strings.Join(sinks, ", "),
+		}
+	}
+	shown := results[at]
+	rows, err := ReadArtifact(ctx, shown.Artifact, shown.Schema, limit, offset)
 	if err != nil {
 		return console.Table{}, err
 	}
 	return console.Table{
-		Name:    cmp.Or(first.Artifact.Table, filepath.Base(first.Artifact.Path)),
-		Columns: first.Schema.Columns(),
+		Name:    cmp.Or(shown.Artifact.Table, filepath.Base(shown.Artifact.Path)),
+		Columns: shown.Schema.Columns(),
 		Rows:    rows,
-		Total:   int(first.Rows),
+		Total:   int(shown.Rows),
+		Sink:    shown.Node,
+		Sinks:   sinks,
 	}, nil
 }
 

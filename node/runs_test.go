@@ -67,7 +67,7 @@ func TestRunsResult(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, testConfig(t), Options{Workflow: loadDefinition(t, t.TempDir(), twoSinks)})
 	info := runToEnd(t, n)
-	table, err := n.Runs().Result(t.Context(), info.ID, 10, 0)
+	table, err := n.Runs().Result(t.Context(), info.ID, "", 10, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +75,16 @@ func TestRunsResult(t *testing.T) {
 	if table.Name != "people" || table.Total != 2 || fmt.Sprint(table.Rows) != want || len(table.Columns) != 4 {
 		t.Errorf("%+v, want %s", table, want)
 	}
-	page, err := n.Runs().Result(t.Context(), info.ID, 1, 1)
+	page, err := n.Runs().Result(t.Context(), info.ID, "", 1, 1)
 	if err != nil || fmt.Sprint(page.Rows) != "[[Eve, the first 7  ]]" {
 		t.Errorf("the second page: %+v, %v", page, err)
+	}
+	other, err := n.Runs().Result(t.Context(), info.ID, "file", 10, 0)
+	if err != nil || other.Sink != "file" || other.Name == table.Name || fmt.Sprint(other.Rows) != want || fmt.Sprint(other.Sinks) != "[db file]" {
+		t.Errorf("the second sink: %+v, %v", other, err)
+	}
+	if _, err := n.Runs().Result(t.Context(), info.ID, "none", 10, 0); fault.CodeOf(err) != fault.NotFound || !strings.Contains(err.Error(), "none") {
+		t.Errorf("an unknown sink: %v", err)
 	}
 	results := Artifacts(n.Runs().definition, info)
 	if len(results) != 2 || results[0].Node != "db" || results[1].Node != "file" {
@@ -116,7 +123,7 @@ func TestRunsErrors(t *testing.T) {
 	if _, err := n.Runs().Start(t.Context()); fault.CodeOf(err) != fault.FailedPrecondition {
 		t.Errorf("start without a workflow: %v", err)
 	}
-	if _, err := n.Runs().Result(t.Context(), "x", 1, 0); fault.CodeOf(err) != fault.NotFound {
+	if _, err := n.Runs().Result(t.Context(), "x", "", 1, 0); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("the result of no run: %v", err)
 	}
 	if _, err := n.Runs().Wait(t.Context(), "x"); fault.CodeOf(err) != fault.NotFound {
@@ -184,7 +191,7 @@ nodes:
 	if err == nil || info.State != workflow.StateFailed || !strings.Contains(info.Error, "directory") {
 		t.Errorf("%v, %+v", err, info)
 	}
-	if _, err := n.Runs().Result(t.Context(), id, 1, 0); fault.CodeOf(err) != fault.NotFound || !strings.Contains(err.Error(), "failed") {
+	if _, err := n.Runs().Result(t.Context(), id, "", 1, 0); fault.CodeOf(err) != fault.NotFound || !strings.Contains(err.Error(), "failed") {
 		t.Errorf("its result: %v", err)
 	}
 	if err := n.Stop(context.Background()); err != nil {
