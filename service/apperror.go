@@ -127,7 +127,7 @@ func (e *Error) Unwrap() []error { return e.parts }
 // Is reports whether target is the code of the original or the context's error
 // that the code stands for, as it is with a *[fault.Error].
 func (e *Error) Is(target error) bool {
-	switch target { //nolint:errorlint // errors.Is calls it for each error of the chain
+	switch target {
 	case context.Canceled:
 		return e.Code == fault.Canceled
 	case context.DeadlineExceeded:

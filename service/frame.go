@@ -104,7 +104,7 @@ func decodeRequest(data []byte) (*request, error) {
 		case requestCaller:
 			r.callerID, err = text(b)
 		case requestTimeout:
-			r.timeout = time.Duration(min(n, math.MaxInt64)) //nolint:gosec // bounded
+			r.timeout = time.Duration(min(n, math.MaxInt64))
 		case requestTrace:
 			if len(b) != 25 {
 				return fmt.Errorf("a trace has 25 bytes, not %d", len(b))
@@ -113,7 +113,7 @@ func decodeRequest(data []byte) (*request, error) {
 			copy(r.trace.Span[:], b[16:])
 			r.trace.Flags = b[24]
 		case requestRetries:
-			r.retries = int(min(n, math.MaxInt32)) //nolint:gosec // bounded
+			r.retries = int(min(n, math.MaxInt32))
 		case requestMessage:
 			r.message, err = decodeMessage(b)
 		}

@@ -34,7 +34,7 @@ func compile(ctx context.Context, imports, files []string, parameter string) ([]
 	if err != nil {
 		return nil, err
 	}
-	request.Parameter = proto.String(parameter)
+	request.Parameter = new(parameter)
 	// The package has a warning in its name, but its place is the only one where
 	// the generator can be had as a function; go.mod pins its version.
 	messages, err := runPlugin(protogen.Options{}, request, func(p *protogen.Plugin) error {

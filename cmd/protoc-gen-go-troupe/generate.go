@@ -212,10 +212,11 @@ func generateMethod(g *protogen.GeneratedFile, svc *protogen.Service, m *protoge
 
 // keyExpression is the Go expression of a key as a string.
 func keyExpression(g *protogen.GeneratedFile, fields []*protogen.Field) string {
-	value := "m"
+	getters := []string{"m"}
 	for _, f := range fields {
-		value += ".Get" + f.GoName + "()"
+		getters = append(getters, "Get"+f.GoName+"()")
 	}
+	value := strings.Join(getters, ".")
 	call := func(function, args string) string {
 		return g.QualifiedGoIdent(strconvPackage.Ident(function)) + "(" + args + ")"
 	}

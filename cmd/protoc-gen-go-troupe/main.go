@@ -101,15 +101,15 @@ func serve(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("standard input is no request of protoc; with arguments this program works without protoc, see -help: %w", err)
 	}
 	response := &pluginpb.CodeGeneratorResponse{
-		SupportedFeatures: proto.Uint64(features),
-		MinimumEdition:    proto.Int32(int32(minEdition)), MaximumEdition: proto.Int32(int32(maxEdition)),
+		SupportedFeatures: new(features),
+		MinimumEdition:    new(int32(minEdition)), MaximumEdition: new(int32(maxEdition)),
 	}
 	files, err := plugin(request)
 	if err != nil {
-		response.Error = proto.String(err.Error())
+		response.Error = new(err.Error())
 	}
 	for _, f := range files {
-		response.File = append(response.File, &pluginpb.CodeGeneratorResponse_File{Name: proto.String(f.name), Content: proto.String(f.content)})
+		response.File = append(response.File, &pluginpb.CodeGeneratorResponse_File{Name: new(f.name), Content: new(f.content)})
 	}
 	if data, err = proto.Marshal(response); err != nil {
 		return err

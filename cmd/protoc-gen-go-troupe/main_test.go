@@ -128,7 +128,7 @@ func asPlugin(t *testing.T, parameter, text string) *pluginpb.CodeGeneratorRespo
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Parameter = proto.String(parameter)
+	request.Parameter = new(parameter)
 	data, err := proto.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestGeneratedCompiles(t *testing.T) {
 	for i, key := range []string{"id", "inner.number", "inner.raw", "inner.flag", "inner.small", "inner.tiny", "inner.kind"} {
 		text += "\nrpc R" + string(rune('A'+i)) + `(M) returns (N) { option (troupe.method) = { key: "` + key + `" timeout: "1h30m" }; }`
 	}
-	text += "\n}\n// Empty has no methods.\nservice Empty { option deprecated = true; }"
+	text += "\nrpc Old(M) returns (N) { option deprecated = true; }\n}\n// Empty has no methods.\nservice Empty { option deprecated = true; }"
 	files, err := generated(t, "paths=source_relative", text)
 	if err != nil {
 		t.Fatal(err)

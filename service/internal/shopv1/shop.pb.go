@@ -469,14 +469,14 @@ const file_shopv1_shop_proto_rawDesc = "" +
 	"\fCountRequest\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\"%\n" +
 	"\rCountResponse\x12\x14\n" +
-	"\x05count\x18\x01 \x01(\x03R\x05count2\xf2\x02\n" +
+	"\x05count\x18\x01 \x01(\x03R\x05count2\xed\x02\n" +
 	"\x06Orders\x12g\n" +
 	"\x05Place\x12!.troupe.test.shop.v1.PlaceRequest\x1a\".troupe.test.shop.v1.PlaceResponse\"\x17\x8a\xaa\x19\x13\n" +
 	"\x022s\x18\x01\"\vcustomer.id\x12V\n" +
 	"\x03Get\x12\x1f.troupe.test.shop.v1.GetRequest\x1a .troupe.test.shop.v1.GetResponse\"\f\x8a\xaa\x19\b\"\x06number\x12U\n" +
 	"\x03Pay\x12\x1f.troupe.test.shop.v1.PayRequest\x1a .troupe.test.shop.v1.PayResponse\"\v\x8a\xaa\x19\a\n" +
-	"\x0390s\x10\x01\x12P\n" +
-	"\x04Drop\x12\x1f.troupe.test.shop.v1.GetRequest\x1a\".troupe.test.shop.v1.PlaceResponse\"\x03\x88\x02\x012W\n" +
+	"\x0390s\x10\x01\x12K\n" +
+	"\x04Drop\x12\x1f.troupe.test.shop.v1.GetRequest\x1a\".troupe.test.shop.v1.PlaceResponse2W\n" +
 	"\x05Stock\x12N\n" +
 	"\x05Count\x12!.troupe.test.shop.v1.CountRequest\x1a\".troupe.test.shop.v1.CountResponseB6Z4github.com/troupe-dev/troupe/service/internal/shopv1b\x06proto3"
 

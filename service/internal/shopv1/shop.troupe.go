@@ -26,8 +26,6 @@ type OrdersServer interface {
 	// Pay must not be lost.
 	Pay(context.Context, *PayRequest) (*PayResponse, error)
 	// Drop has no options.
-	//
-	// Deprecated: marked so in the .proto file.
 	Drop(context.Context, *GetRequest) (*PlaceResponse, error)
 }
 
@@ -56,8 +54,6 @@ func (c *OrdersClient) Pay(ctx context.Context, req *PayRequest) (*PayResponse, 
 }
 
 // Drop has no options.
-//
-// Deprecated: marked so in the .proto file.
 func (c *OrdersClient) Drop(ctx context.Context, req *GetRequest) (*PlaceResponse, error) {
 	return service.Invoke(ctx, c.client, methodOrdersDrop, req)
 }
