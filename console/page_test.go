@@ -8,6 +8,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/troupe-dev/troupe/console"
 )
 
 // TestPage looks at the page in a real browser: figures change live, the graph
@@ -163,10 +165,18 @@ func pageActions(t *testing.T, b *browser, f *fixture) {
 	b.until(t, row("/demo/child")+`.querySelector(".c-restarts").textContent === "1"`)
 	b.until(t, row("/demo/child")+`.classList.contains("restarted")`)
 	b.until(t, row("/demo/child")+`.querySelector(".c-error").textContent.includes("crashed on purpose")`)
-	b.until(t, `document.querySelectorAll("#event-list .event").length === 3`)
+	// What one crash did is one row, even as its parts arrive one by one.
+	what := `[...document.querySelectorAll("#event-list .event")].map(e => e.querySelector(".kind").textContent).join("; ")`
+	b.until(t, what+` === "failed, restarted, dead letter"`)
+	b.until(t, `document.querySelector("#event-list .why").textContent === "crashed on purpose → restart · restart 1 · lost console_test.command"`)
 	b.run(t, "hide restarts", chromedp.Click(chromedp.CSS(`#event-filters .chip[aria-label="Restarts"]`)))
-	b.until(t, `document.querySelectorAll("#event-list .event").length === 2`)
+	b.until(t, what+` === "failed, dead letter"`)
 	b.run(t, "show restarts", chromedp.Click(chromedp.CSS(`#event-filters .chip[aria-label="Restarts"]`)))
+	b.until(t, what+` === "failed, restarted, dead letter"`)
+	b.run(t, "crash again", chromedp.Click(chromedp.CSS(`#actions button`)))
+	b.until(t, what+` === "failed, restarted, dead letter; failed, restarted, dead letter"`)
+	f.events.Add(console.Event{Kind: console.EventAlert, Actor: "/demo/child", Text: "2 restarts a minute, limit 1"})
+	b.until(t, what+` === "alert; failed, restarted, dead letter; failed, restarted, dead letter"`)
 	b.run(t, "log level", chromedp.SetValue(chromedp.CSS(`#log-level`), "DEBUG"),
 		chromedp.Evaluate[chromedp.Void](`document.querySelector("#log-level").dispatchEvent(new Event("change"))`))
 	b.until(t, `document.querySelector("#toast").textContent.includes("DEBUG")`)
@@ -194,6 +204,8 @@ func pageLooks(t *testing.T, b *browser) {
 				wide := eval[string](t, b, `[...document.querySelectorAll("main *, header *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".graph, .table-scroll")).map(e => e.tagName + "." + e.className).slice(0, 5).join(" ")`)
 				t.Errorf("%s: the page is %d px wider than the window: %s", name, over, wide)
 			}
+			cut := eval[bool](t, b, `(e => e.scrollWidth > e.clientWidth + 1)(document.querySelector("#result .tall"))`)
+			b.until(t, fmt.Sprintf(`getComputedStyle(document.querySelector("#result .scroll-edge"), "::after").opacity === "%d"`, map[bool]int{true: 1}[cut]))
 			for _, id := range []string{"health", "connection", "log-level", "theme"} {
 				if !eval[bool](t, b, fmt.Sprintf(`(r => r.width > 0 && r.left >= 0 && r.right <= innerWidth && r.bottom < 110)(document.querySelector("#%s").getBoundingClientRect())`, id)) {
 					t.Errorf("%s: %s cannot be seen in the header", name, id)

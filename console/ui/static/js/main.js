@@ -7,6 +7,7 @@ import { Tree } from "./tree.js";
 import { Run } from "./run.js";
 import { Result } from "./result.js";
 import { Events } from "./events.js";
+import { watchEdges } from "./scroll-edge.js";
 
 /** What the page asks of the stream: a run that was picked, parents of which more is shown. */
 const wanted = { run: "", more: new Map() };
@@ -91,4 +92,5 @@ const stream = new Stream({
   },
   events: (batch) => events.update(batch),
 });
+document.querySelectorAll(".scroll-edge").forEach(watchEdges);
 stream.open(query());
