@@ -409,6 +409,21 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+func TestCancelledBeforeOpen(t *testing.T) {
+	// A run that another node has failed already leaves no empty file.
+	path := filepath.Join(t.TempDir(), "x.db")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := newRunner("a").sink(path, "t", modeReplace)
+	if err := s.Open(ctx, schema); !errors.Is(err, context.Canceled) {
+		t.Errorf("Open: %v, want context canceled", err)
+	}
+	s.Abort(t.Context())
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is there: %v", err)
+	}
+}
+
 func TestNothingIsLeftRunning(t *testing.T) {
 	t.Parallel()
 	actortest.NoLeaks(t)

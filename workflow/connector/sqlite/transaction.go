@@ -134,7 +134,7 @@ func (tx *transaction) begin(ctx context.Context) error {
 		if err != nil {
 			return pathFault("sqlite.Open", tx.key.path, err)
 		}
-		lockErr := tx.lock(ctx, made)
+		lockErr := tx.lockMade(ctx, made)
 		if now, err := os.Stat(tx.key.path); err == nil && os.SameFile(before, now) {
 			tx.made = made && now.Size() == 0 // else another run was faster
 			return lockErr
@@ -144,6 +144,18 @@ func (tx *transaction) begin(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// lockMade locks the file. One that the run has made is locked even if the run
+// has been cancelled meanwhile, as without the lock it could not be removed.
+func (tx *transaction) lockMade(ctx context.Context, made bool) error {
+	if !made {
+		return tx.lock(ctx, false)
+	}
+	if err := tx.lock(context.WithoutCancel(ctx), true); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // makeFile makes the file if it is not there.
