@@ -7,7 +7,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 
 	"github.com/troupe-dev/troupe/store"
@@ -126,8 +125,8 @@ func checkAll(ctx context.Context, c *conn) ([]store.Finding, error) {
 		table string
 		check func() error
 	}{
-		{"structure", structure}, {"streams", k.streams}, {"snapshots", k.snapshots}, {"messages", k.messages},
-		{"requests", k.requests}, {"metadata", k.metadata}, {"blobs", k.blobs}, {"dead_letter_queue", k.letters}, {"journal", k.journal},
+		{"structure", structure}, {"streams and chunks", k.streams}, {"small tables", k.small}, {"blobs", k.blobs},
+		{"snapshots", k.snapshotBlobs}, {"messages and journal", k.messages},
 	} {
 		err := step.check()
 		if err != nil && ctx.Err() != nil {
@@ -143,7 +142,7 @@ func checkAll(ctx context.Context, c *conn) ([]store.Finding, error) {
 
 // streams checks the chunks of all streams.
 func (k *checker) streams() error {
-	const sql = `SELECT s.name, s.first, s.head, c.first, c.last, c.data FROM streams s LEFT JOIN chunks c ON c.stream = s.no ORDER BY s.no, c.first`
+	const sql = `SELECT s.no, s.name, s.first, s.head, s.sum, c.first, c.last, c.data FROM streams s LEFT JOIN chunks c ON c.stream = s.no ORDER BY s.no, c.first`
 	var name store.Stream
 	var next, head store.Position
 	end := func() {
@@ -152,12 +151,16 @@ func (k *checker) streams() error {
 		}
 	}
 	err := k.c.query(k.ctx, sql, nil, func(row []driver.Value) error {
-		if n := store.Stream(textOf(row[0])); n != name {
+		info, err := streamOf(row)
+		if info.Stream != name {
 			end()
-			name, next, head = n, store.Position(intOf(row[1])), store.Position(intOf(row[2]))
+			name, next, head = info.Stream, info.First, info.Head
+			if err != nil {
+				k.found("stream "+string(name), errSum)
+			}
 		}
-		if row[5] != nil {
-			next = k.chunk(name, next, run{store.Position(intOf(row[3])), store.Position(intOf(row[4])), bytesOf(row[5])})
+		if row[7] != nil {
+			next = k.chunk(name, next, run{store.Position(intOf(row[5])), store.Position(intOf(row[6])), bytesOf(row[7])})
 		}
 		return nil
 	})
@@ -205,46 +208,43 @@ func (k *checker) hasBlob(place string, blob blobRef) {
 	}
 }
 
-func (k *checker) sum(table, key string, data []byte, sum driver.Value) {
-	if int64(crc32.Checksum(data, castagnoli)) != intOf(sum) {
-		k.found(table+" "+key, errSum)
+// rows checks the checksums of a table: columns without sum, which are all that
+// it is made of, and how to name a row.
+func (k *checker) rows(table, columns string, name func(row []driver.Value) string) error {
+	return k.c.query(k.ctx, "SELECT "+columns+", sum FROM "+table, nil, func(row []driver.Value) error {
+		if n := len(row) - 1; rowSum(row[:n]...) != intOf(row[n]) {
+			k.found(name(row), errSum)
+		}
+		return nil
+	})
+}
+
+// small checks the tables whose rows stand for themselves.
+func (k *checker) small() error {
+	of := func(format string, columns ...int) func([]driver.Value) string {
+		return func(row []driver.Value) string {
+			var args []any
+			for _, c := range columns {
+				args = append(args, row[c])
+			}
+			return fmt.Sprintf(format, args...)
+		}
 	}
+	return errors.Join(
+		k.rows("counters", "name, value", of("counter %v", 0)),
+		k.rows("cursors", "scope, producer, seq", of("cursor %v of scope %v", 1, 0)),
+		k.rows("requests", "queue, request_id, message, done, until, answer_type, answer", of("request %v of queue %v", 1, 0)),
+		k.rows("leases", "name, owner, epoch, until", of("lease %v", 0)),
+		k.rows("metadata", "key, version, value", of("entry %v", 0)),
+		k.rows("snapshots", "stream, position, time, type, blob, size, data", of("snapshot of stream %v", 0)),
+		k.rows("dead_letter_queue", "id, meta, raw_bytes", of("letter %v", 0)),
+	)
 }
 
-func (k *checker) snapshots() error {
-	return k.c.query(k.ctx, "SELECT stream, blob, size, sum, data FROM snapshots", nil, func(row []driver.Value) error {
-		if blob := intOf(row[1]); blob != 0 {
-			k.hasBlob("snapshot of stream "+textOf(row[0]), blobRef{blob, int(intOf(row[2]))})
-		} else {
-			k.sum("snapshot of stream", textOf(row[0]), bytesOf(row[4]), row[3])
-		}
-		return nil
-	})
-}
-
-func (k *checker) messages() error {
-	return k.c.query(k.ctx, "SELECT id, queue, body FROM messages", nil, func(row []driver.Value) error {
-		place := fmt.Sprintf("message %d of queue %s", intOf(row[0]), textOf(row[1]))
-		_, blob, err := openEnvelope(bytesOf(row[2]), sumOf(textOf(row[1])))
-		if err != nil {
-			k.found(place, err)
-		} else if blob.id != 0 {
-			k.hasBlob(place, blob)
-		}
-		return nil
-	})
-}
-
-func (k *checker) requests() error {
-	return k.c.query(k.ctx, "SELECT queue, request_id, sum, answer FROM requests", nil, func(row []driver.Value) error {
-		k.sum("request", textOf(row[1])+" of queue "+textOf(row[0]), bytesOf(row[3]), row[2])
-		return nil
-	})
-}
-
-func (k *checker) metadata() error {
-	return k.c.query(k.ctx, "SELECT key, sum, value FROM metadata", nil, func(row []driver.Value) error {
-		k.sum("entry", textOf(row[0]), bytesOf(row[2]), row[1])
+// snapshotBlobs checks that the payloads of snapshots are there.
+func (k *checker) snapshotBlobs() error {
+	return k.c.query(k.ctx, "SELECT stream, blob, size FROM snapshots WHERE blob > 0", nil, func(row []driver.Value) error {
+		k.hasBlob("snapshot of stream "+textOf(row[0]), blobRef{intOf(row[1]), int(intOf(row[2]))})
 		return nil
 	})
 }
@@ -258,34 +258,35 @@ func (k *checker) blobs() error {
 	})
 }
 
-func (k *checker) letters() error {
-	return k.c.query(k.ctx, "SELECT id, sum, raw_bytes FROM dead_letter_queue", nil, func(row []driver.Value) error {
-		k.sum("letter", fmt.Sprint(intOf(row[0])), bytesOf(row[2]), row[1])
-		return nil
-	})
-}
-
-// journal replays the journal into a memory of its own.
-func (k *checker) journal() error {
+// messages checks the messages, and then the journal, by replaying it into a
+// memory of its own.
+func (k *checker) messages() error {
 	mem := newMemory()
-	t := &tables{mem, k.c}
-	err := k.c.query(k.ctx, "SELECT id, queue, priority, body FROM messages ORDER BY id", nil, func(row []driver.Value) error {
-		m := &message{id: store.MessageID(intOf(row[0])), queue: mem.queue(store.Queue(textOf(row[1]))), folded: true}
-		if m.restore(bytesOf(row[3])) == nil {
-			mem.apply(&op{kind: opPut, m: m})
+	err := k.c.query(k.ctx, messageSQL, nil, func(row []driver.Value) error {
+		place := fmt.Sprintf("message %d of queue %s", intOf(row[0]), textOf(row[1]))
+		m, err := mem.messageOf(row)
+		if err != nil {
+			mem.lost[m.id] = true
+			k.found(place, err)
+			return nil
 		}
+		if m.blob != 0 {
+			k.hasBlob(place, blobRef{m.blob, m.size})
+		}
+		mem.apply(&op{kind: opPut, m: m})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	t := &tables{mem, k.c}
 	return k.c.query(k.ctx, "SELECT seq, data FROM journal ORDER BY seq", nil, func(row []driver.Value) error {
 		j, err := openJournalRow(bytesOf(row[1]))
 		if err == nil {
 			err = mem.replay(j, t)
 		}
 		if err != nil {
-			return fmt.Errorf("row %d: %w", intOf(row[0]), err)
+			return fmt.Errorf("journal row %d: %w", intOf(row[0]), err)
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -40,6 +41,26 @@ func putSum(b []byte, from int, context uint32) []byte {
 
 // sumOf is the checksum of a context for putSum.
 func sumOf(name string) uint32 { return crc32.Checksum([]byte(name), castagnoli) }
+
+// rowSum is the checksum of the values of a row: int64, string or []byte.
+func rowSum(values ...driver.Value) int64 {
+	var b [10]byte
+	sum := uint32(0)
+	add := func(p []byte) { sum = crc32.Update(sum, castagnoli, p) }
+	for _, v := range values {
+		switch v := v.(type) {
+		case int64:
+			add(binary.AppendVarint(b[:0], v))
+		case string:
+			add(binary.AppendVarint(b[:0], int64(len(v))))
+			add([]byte(v))
+		case []byte:
+			add(binary.AppendVarint(b[:0], int64(len(v))))
+			add(v)
+		}
+	}
+	return int64(sum)
+}
 
 // checkSum verifies what putSum made and returns the bytes before the sum.
 func checkSum(b []byte, context uint32) ([]byte, error) {

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
-	"hash/crc32"
 	"slices"
 	"strings"
 
@@ -51,8 +50,8 @@ func (f *folder) write() map[*stream]int64 {
 	}
 	f.messages()
 	for key, r := range f.mem.requests {
-		f.exec("INSERT OR REPLACE INTO requests (queue, request_id, message, done, until, answer_type, sum, answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			string(key.queue), key.id, int64(r.message), r.done, r.until, r.answerType, int64(crc32.Checksum(r.answer, castagnoli)), r.answer)
+		f.exec("INSERT OR REPLACE INTO requests (queue, request_id, message, done, until, answer_type, answer, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			string(key.queue), key.id, int64(r.message), r.done, r.until, r.answerType, r.answer, r.rowSum(key))
 	}
 	f.exec("DELETE FROM requests WHERE until > 0 AND until <= ?", f.now)
 	for _, name := range f.mem.scoped {
@@ -61,10 +60,13 @@ func (f *folder) write() map[*stream]int64 {
 	for _, id := range f.mem.blobs {
 		f.exec("DELETE FROM blobs WHERE id = ?", id)
 	}
-	f.exec("INSERT OR REPLACE INTO counters (name, value) VALUES ('id', ?), ('grant', ?)", f.mem.nextID, f.mem.nextGrant)
+	f.exec(counterSQL, "id", f.mem.nextID, rowSum("id", f.mem.nextID))
+	f.exec(counterSQL, "grant", f.mem.nextGrant, rowSum("grant", f.mem.nextGrant))
 	f.exec("DELETE FROM journal")
 	return numbers
 }
+
+const counterSQL = "INSERT OR REPLACE INTO counters (name, value, sum) VALUES (?, ?, ?)"
 
 func (f *folder) trim(t trimmed) {
 	if f.err == nil {
@@ -100,14 +102,14 @@ func (f *folder) stream(s *stream, numbers map[*stream]int64) {
 	no := s.no
 	switch {
 	case no != 0:
-		f.exec("UPDATE streams SET first = ?, head = ? WHERE no = ?", int64(s.first), int64(s.head), no)
+		f.exec("UPDATE streams SET first = ?, head = ?, sum = ? WHERE no = ?", int64(s.first), int64(s.head), streamSum(no, s.info()), no)
 	case s.head == store.NoStream:
 		return // it was removed, or never was
 	default:
 		no = f.mem.nextID
 		f.mem.nextID++
 		numbers[s] = no
-		f.exec("INSERT INTO streams (no, name, first, head) VALUES (?, ?, ?, ?)", no, string(s.name), int64(s.first), int64(s.head))
+		f.exec("INSERT INTO streams (no, name, first, head, sum) VALUES (?, ?, ?, ?, ?)", no, string(s.name), int64(s.first), int64(s.head), streamSum(no, s.info()))
 	}
 	for rest := s.tail; len(rest) > 0; {
 		n, size := 1, len(rest[0].data)
@@ -133,15 +135,20 @@ func (f *folder) messages() {
 	}
 	for _, m := range f.mem.changed {
 		if m.state != gone {
-			f.exec("UPDATE messages SET until = ?, attempts = ?, last_error = ? WHERE id = ?", m.delayedUntil(), int64(m.attempts), m.lastError, int64(m.id))
+			f.exec("UPDATE messages SET until = ?, attempts = ?, last_error = ?, sum = ? WHERE id = ?", m.delayedUntil(), int64(m.attempts), m.lastError, m.rowSum(), int64(m.id))
 		}
 	}
 	for _, m := range f.mem.fresh {
 		if m.state != gone {
-			f.exec("INSERT INTO messages (id, queue, priority, key, time, until, attempts, dedup, last_error, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-				int64(m.id), string(m.queue.name), int64(m.priority), m.key, m.time, m.delayedUntil(), int64(m.attempts), m.dedup, m.lastError, m.body)
+			f.exec("INSERT INTO messages (id, queue, priority, key, time, until, attempts, dedup, last_error, sum, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+				int64(m.id), string(m.queue.name), int64(m.priority), m.key, m.time, m.delayedUntil(), int64(m.attempts), m.dedup, m.lastError, m.rowSum(), m.body)
 		}
 	}
+}
+
+// rowSum is the checksum of the row of a message, without its body.
+func (m *message) rowSum() int64 {
+	return rowSum(int64(m.id), string(m.queue.name), int64(m.priority), m.key, m.time, m.delayedUntil(), int64(m.attempts), m.dedup, m.lastError)
 }
 
 // delayedUntil is until, of a message that is not merely held: after a crash
@@ -156,7 +163,8 @@ func (m *message) delayedUntil() int64 {
 func (f *folder) scope(name string, sc *scope) {
 	for p := range sc.dirty {
 		if seq := sc.seqs[p]; seq != 0 {
-			f.exec("INSERT OR REPLACE INTO cursors (scope, producer, seq) VALUES (?, ?, ?)", name, string(p), int64(seq)) //nolint:gosec // checked when it came in
+			f.exec("INSERT OR REPLACE INTO cursors (scope, producer, seq, sum) VALUES (?, ?, ?, ?)",
+				name, string(p), int64(seq), rowSum(name, string(p), int64(seq))) //nolint:gosec // checked when it came in
 		} else {
 			f.exec("DELETE FROM cursors WHERE scope = ? AND producer = ?", name, string(p))
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql/driver"
-	"hash/crc32"
 
 	"github.com/troupe-dev/troupe/store"
 )
@@ -146,13 +145,33 @@ func touchesTables(b *store.Batch) bool {
 }
 
 func (g *group) stageAll(b *store.Batch) (r store.Result, err error) {
-	for _, step := range []func(*store.Batch, *store.Result) error{
-		g.fence, g.appends, g.snapshots, g.trims, g.cursorsOf, g.sets,
-		g.acks, g.nacks, g.buries, g.letterDeletes, g.letterEdits, g.letterAdds, g.puts,
-	} {
-		if err := step(b, &r); err != nil {
-			return store.Result{}, err
-		}
+	// Most batches have two or three of these; to call the others costs nothing.
+	if err = g.fence(b); err == nil {
+		err = g.appends(b, &r)
+	}
+	if err == nil {
+		err = g.snapshots(b)
+	}
+	if err == nil {
+		err = g.trims(b)
+	}
+	if err == nil {
+		err = g.cursorsOf(b)
+	}
+	if err == nil {
+		err = g.sets(b, &r)
+	}
+	if err == nil {
+		err = g.receipts(b)
+	}
+	if err == nil {
+		err = g.letters(b, &r)
+	}
+	if err == nil {
+		err = g.puts(b, &r)
+	}
+	if err != nil {
+		return store.Result{}, err
 	}
 	return r, nil
 }
@@ -220,7 +239,7 @@ func (g *group) appendTo(s *stream, events []store.Event) error {
 	return nil
 }
 
-func (g *group) snapshots(b *store.Batch, _ *store.Result) error {
+func (g *group) snapshots(b *store.Batch) error {
 	for i := range b.Snapshots {
 		n := &b.Snapshots[i]
 		s, err := g.s.tables.stream(n.Stream)
@@ -244,8 +263,9 @@ func (g *group) snapshots(b *store.Batch, _ *store.Result) error {
 		if blob != 0 {
 			data = nil
 		}
-		_, err = g.exec("INSERT OR REPLACE INTO snapshots (stream, position, time, type, blob, size, sum, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			string(n.Stream), int64(n.Position), ms, n.Type, blob, int64(len(n.Data)), int64(crc32.Checksum(n.Data, castagnoli)), data)
+		row := []driver.Value{string(n.Stream), int64(n.Position), ms, n.Type, blob, int64(len(n.Data)), data}
+		_, err = g.exec("INSERT OR REPLACE INTO snapshots (stream, position, time, type, blob, size, data, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			append(row, rowSum(row...))...)
 		if err != nil {
 			return err
 		}
@@ -263,7 +283,7 @@ func (g *group) dropSnapshot(s store.Stream) error {
 	return err
 }
 
-func (g *group) trims(b *store.Batch, _ *store.Result) error {
+func (g *group) trims(b *store.Batch) error {
 	for _, t := range b.Trims {
 		s, err := g.s.tables.stream(t.Stream)
 		if err != nil {
@@ -288,7 +308,7 @@ func (g *group) trims(b *store.Batch, _ *store.Result) error {
 	return nil
 }
 
-func (g *group) cursorsOf(b *store.Batch, _ *store.Result) error {
+func (g *group) cursorsOf(b *store.Batch) error {
 	for i := range b.Cursors {
 		c := &b.Cursors[i]
 		sc, err := g.s.tables.scope(c.Scope)
@@ -340,8 +360,8 @@ func (g *group) sets(b *store.Batch, r *store.Result) error {
 			_, err = g.exec("DELETE FROM metadata WHERE key = ?", set.Key)
 		} else {
 			version++
-			_, err = g.exec("INSERT OR REPLACE INTO metadata (key, version, sum, value) VALUES (?, ?, ?, ?)",
-				set.Key, version, int64(crc32.Checksum(set.Value, castagnoli)), set.Value)
+			_, err = g.exec("INSERT OR REPLACE INTO metadata (key, version, value, sum) VALUES (?, ?, ?, ?)",
+				set.Key, version, set.Value, rowSum(set.Key, version, set.Value))
 		}
 		if err != nil {
 			return err

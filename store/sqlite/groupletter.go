@@ -3,7 +3,6 @@ package sqlite
 import (
 	"database/sql/driver"
 	"fmt"
-	"hash/crc32"
 
 	"github.com/troupe-dev/troupe/store"
 )
@@ -12,7 +11,7 @@ const letterColumns = `trace_id, span_id, request_id, caller_id, target_id, payl
 	retry_count, created_at, last_retry_at, version, queue, priority, sender_key, sum, meta, raw_bytes`
 
 // letterValues returns the values of letterColumns.
-func (g *group) letterValues(l *store.Letter, version int64) []driver.Value {
+func (g *group) letterValues(id int64, l *store.Letter, version int64) []driver.Value {
 	created := msOf(l.CreatedAt)
 	if created == 0 {
 		created = g.now
@@ -21,13 +20,13 @@ func (g *group) letterValues(l *store.Letter, version int64) []driver.Value {
 		l.TraceID, l.SpanID, l.RequestID, l.CallerID, l.TargetID, l.Type,
 		store.CleanText(l.ErrorMessage, g.s.limits.MetaBytes), l.ErrorType,
 		int64(l.RetryCount), created, msOf(l.LastRetryAt), version,
-		string(l.Queue), int64(l.Priority), l.Key, int64(crc32.Checksum(l.Data, castagnoli)), l.Meta, l.Data,
+		string(l.Queue), int64(l.Priority), l.Key, rowSum(id, l.Meta, l.Data), l.Meta, l.Data,
 	}
 }
 
 func (g *group) insertLetter(id int64, l *store.Letter, version int64) error {
 	_, err := g.exec("INSERT INTO dead_letter_queue (id, "+letterColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		append([]driver.Value{id}, g.letterValues(l, version)...)...)
+		append([]driver.Value{id}, g.letterValues(id, l, version)...)...)
 	return err
 }
 
@@ -46,7 +45,18 @@ func (g *group) checkLetter(id store.LetterID, expected int64) (int64, error) {
 	return intOf(row[0]), nil
 }
 
-func (g *group) letterDeletes(b *store.Batch, _ *store.Result) error {
+// letters stages what is to become of dead letters.
+func (g *group) letters(b *store.Batch, r *store.Result) error {
+	if err := g.letterDeletes(b); err != nil {
+		return err
+	}
+	if err := g.letterEdits(b); err != nil {
+		return err
+	}
+	return g.letterAdds(b, r)
+}
+
+func (g *group) letterDeletes(b *store.Batch) error {
 	for _, d := range b.LetterDeletes {
 		if _, err := g.checkLetter(d.ID, d.Version); err != nil {
 			return err
@@ -58,7 +68,7 @@ func (g *group) letterDeletes(b *store.Batch, _ *store.Result) error {
 	return nil
 }
 
-func (g *group) letterEdits(b *store.Batch, _ *store.Result) error {
+func (g *group) letterEdits(b *store.Batch) error {
 	for i := range b.LetterEdits {
 		l := &b.LetterEdits[i]
 		version, err := g.checkLetter(l.ID, l.Version)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
-	"hash/crc32"
 	"time"
 
 	"github.com/troupe-dev/troupe/store"
@@ -47,7 +46,18 @@ func (g *group) remember(key requestKey, r request) {
 	g.requests[key] = r
 }
 
-func (g *group) acks(b *store.Batch, _ *store.Result) error {
+// receipts stages what is to become of messages that were received.
+func (g *group) receipts(b *store.Batch) error {
+	if err := g.acks(b); err != nil {
+		return err
+	}
+	if err := g.nacks(b); err != nil {
+		return err
+	}
+	return g.buries(b)
+}
+
+func (g *group) acks(b *store.Batch) error {
 	for i := range b.Acks {
 		a := &b.Acks[i]
 		m, err := g.held(a.Receipt)
@@ -59,7 +69,7 @@ func (g *group) acks(b *store.Batch, _ *store.Result) error {
 	return nil
 }
 
-func (g *group) nacks(b *store.Batch, _ *store.Result) error {
+func (g *group) nacks(b *store.Batch) error {
 	for i := range b.Nacks {
 		n := &b.Nacks[i]
 		m, err := g.held(n.Receipt)
@@ -86,7 +96,7 @@ func ceilMilli(d time.Duration) int64 {
 	return max(1, int64((d+time.Millisecond-1)/time.Millisecond))
 }
 
-func (g *group) buries(b *store.Batch, _ *store.Result) error {
+func (g *group) buries(b *store.Batch) error {
 	for i := range b.Buries {
 		y := &b.Buries[i]
 		m, err := g.held(y.Receipt)
@@ -176,7 +186,7 @@ func (g *group) known(key requestKey) (request, bool, error) {
 		r, found = g.s.mem.requests[key]
 	}
 	if !found {
-		row, err := g.one("SELECT message, done, until, answer_type, sum, answer FROM requests WHERE queue = ? AND request_id = ?", string(key.queue), key.id)
+		row, err := g.one("SELECT message, done, until, answer_type, answer, sum FROM requests WHERE queue = ? AND request_id = ?", string(key.queue), key.id)
 		if err != nil || len(row) == 0 {
 			return request{}, false, err
 		}
@@ -190,12 +200,17 @@ func (g *group) known(key requestKey) (request, bool, error) {
 // requestOf turns a row of table requests into a request.
 func requestOf(key requestKey, row []driver.Value) (request, error) {
 	r := request{
-		message: store.MessageID(intOf(row[0])), done: intOf(row[1]), until: intOf(row[2]), answerType: textOf(row[3]), answer: bytesOf(row[5]),
+		message: store.MessageID(intOf(row[0])), done: intOf(row[1]), until: intOf(row[2]), answerType: textOf(row[3]), answer: bytesOf(row[4]),
 	}
-	if int64(crc32.Checksum(r.answer, castagnoli)) != intOf(row[4]) {
+	if r.rowSum(key) != intOf(row[5]) {
 		return r, damaged("store.Answer", "request "+key.id+" of queue "+string(key.queue), errSum)
 	}
 	return r, nil
+}
+
+// rowSum is the checksum of a request's row.
+func (r request) rowSum(key requestKey) int64 {
+	return rowSum(string(key.queue), key.id, int64(r.message), r.done, r.until, r.answerType, r.answer)
 }
 
 func (r request) answerOf() store.Answer {

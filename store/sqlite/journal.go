@@ -262,7 +262,9 @@ func (mem *memory) replayEnd(kind opKind, r *reader) error {
 	if r.err != nil {
 		return r.err
 	}
-	if o.m = mem.messages[id]; o.m == nil {
+	if o.m = mem.messages[id]; o.m == nil && mem.lost[id] {
+		return nil
+	} else if o.m == nil {
 		return fmt.Errorf("message %d is not there", id)
 	}
 	mem.apply(&o)

@@ -32,12 +32,12 @@ func (g *group) writeLease(name store.LeaseName, l lease) error {
 		}
 	}})
 	leases[name] = l
-	_, err := g.exec("INSERT OR REPLACE INTO leases (name, owner, epoch, until) VALUES (?, ?, ?, ?)",
-		string(name), l.owner, int64(l.epoch), l.until)
+	_, err := g.exec("INSERT OR REPLACE INTO leases (name, owner, epoch, until, sum) VALUES (?, ?, ?, ?, ?)",
+		string(name), l.owner, int64(l.epoch), l.until, rowSum(string(name), l.owner, int64(l.epoch), l.until))
 	return err
 }
 
-func (g *group) fence(b *store.Batch, _ *store.Result) error {
+func (g *group) fence(b *store.Batch) error {
 	f := b.Fence
 	if f == (store.Fence{}) {
 		return nil
@@ -124,10 +124,11 @@ func (s *Store) Holder(ctx context.Context, name store.LeaseName) (store.Lease, 
 	const op = "store.Holder"
 	var found *store.Lease
 	err := s.read(ctx, op, func(c *conn) error {
-		return c.query(ctx, "SELECT owner, epoch, until FROM leases WHERE name = ?", []driver.Value{string(name)}, func(row []driver.Value) error {
-			l := lease{textOf(row[0]), store.Epoch(intOf(row[1])), intOf(row[2])}.public(name)
-			found = &l
-			return nil
+		return c.query(ctx, "SELECT name, owner, epoch, until, sum FROM leases WHERE name = ?", []driver.Value{string(name)}, func(row []driver.Value) error {
+			_, l, err := leaseOf(row)
+			public := l.public(name)
+			found = &public
+			return err
 		})
 	})
 	if err != nil {
@@ -142,9 +143,19 @@ func (s *Store) Holder(ctx context.Context, name store.LeaseName) (store.Lease, 
 // loadLeases reads all leases.
 func loadLeases(c *conn) (map[store.LeaseName]lease, error) {
 	all := map[store.LeaseName]lease{}
-	err := c.query(context.Background(), "SELECT name, owner, epoch, until FROM leases", nil, func(row []driver.Value) error {
-		all[store.LeaseName(textOf(row[0]))] = lease{textOf(row[1]), store.Epoch(intOf(row[2])), intOf(row[3])}
-		return nil
+	err := c.query(context.Background(), "SELECT name, owner, epoch, until, sum FROM leases", nil, func(row []driver.Value) error {
+		name, l, err := leaseOf(row)
+		all[name] = l
+		return err
 	})
 	return all, err
+}
+
+// leaseOf turns a row of table leases into a lease.
+func leaseOf(row []driver.Value) (store.LeaseName, lease, error) {
+	name, l := store.LeaseName(textOf(row[0])), lease{textOf(row[1]), store.Epoch(intOf(row[2])), intOf(row[3])}
+	if rowSum(string(name), l.owner, int64(l.epoch), l.until) != intOf(row[4]) {
+		return name, l, damaged("store", "lease "+string(name), errSum)
+	}
+	return name, l, nil
 }

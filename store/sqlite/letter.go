@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"strings"
 
 	"github.com/troupe-dev/troupe/store"
@@ -39,7 +38,7 @@ func letterOf(row []driver.Value) (store.Letter, error) {
 		CreatedAt: timeOf(intOf(row[10])), LastRetryAt: timeOf(intOf(row[11])), Version: intOf(row[12]),
 		Queue: store.Queue(textOf(row[13])), Priority: store.Priority(intOf(row[14]) & 1), Key: textOf(row[15]), //nolint:gosec // one bit
 	}
-	if int64(crc32.Checksum(l.Data, castagnoli)) != intOf(row[16]) {
+	if rowSum(int64(l.ID), l.Meta, l.Data) != intOf(row[16]) {
 		return store.Letter{}, damaged("store.Letter", fmt.Sprintf("letter %d", l.ID), errSum)
 	}
 	return l, nil

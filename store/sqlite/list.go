@@ -108,7 +108,7 @@ func (s *Store) Answer(ctx context.Context, q store.Queue, requestID string) (st
 	s.mem.mu.RUnlock()
 	if !found {
 		err := s.read(ctx, op, func(c *conn) error {
-			const sql = "SELECT message, done, until, answer_type, sum, answer FROM requests WHERE queue = ? AND request_id = ?"
+			const sql = "SELECT message, done, until, answer_type, answer, sum FROM requests WHERE queue = ? AND request_id = ?"
 			return c.query(ctx, sql, []driver.Value{string(q), requestID}, func(row []driver.Value) (err error) {
 				found = true
 				r, err = requestOf(key, row)

@@ -16,6 +16,7 @@ type memory struct {
 	streams  map[store.Stream]*stream
 	queues   map[store.Queue]*queue
 	messages map[store.MessageID]*message
+	lost     map[store.MessageID]bool // damaged in the table; what the journal says of them is ignored
 	scopes   map[string]*scope
 	requests map[requestKey]request // since the last fold
 	due      heap[deadline]         // when messages that are held or delayed become ready
@@ -77,6 +78,7 @@ func newMemory() *memory {
 		streams:   map[store.Stream]*stream{},
 		queues:    map[store.Queue]*queue{},
 		messages:  map[store.MessageID]*message{},
+		lost:      map[store.MessageID]bool{},
 		scopes:    map[string]*scope{},
 		requests:  map[requestKey]request{},
 		due:       heap[deadline]{before: func(a, b deadline) bool { return a.at < b.at }},
@@ -103,7 +105,6 @@ type op struct {
 	run    run // of opAppend; opTrim uses last
 
 	m        *message
-	grant    int64
 	until    int64
 	attempts int32
 	text     string // a reason, an answer's type, a scope
@@ -111,7 +112,6 @@ type op struct {
 	when     int64
 	producer store.Producer
 	seq      uint64 // 0 forgets
-	receipts []store.MessageID
 }
 
 type opKind uint8

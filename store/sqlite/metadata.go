@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
-	"hash/crc32"
 
 	"github.com/troupe-dev/troupe/store"
 )
@@ -13,7 +12,7 @@ func (s *Store) Entry(ctx context.Context, key string) (store.Entry, error) {
 	const op = "store.Entry"
 	var e store.Entry
 	err := s.read(ctx, op, func(c *conn) error {
-		return c.query(ctx, "SELECT key, version, sum, value FROM metadata WHERE key = ?", []driver.Value{key}, func(row []driver.Value) (err error) {
+		return c.query(ctx, "SELECT key, version, value, sum FROM metadata WHERE key = ?", []driver.Value{key}, func(row []driver.Value) (err error) {
 			e, err = entryOf(row)
 			return err
 		})
@@ -34,7 +33,7 @@ func (s *Store) Entries(ctx context.Context, f store.EntryFilter) ([]store.Entry
 	low, high := span(f.Prefix)
 	var out []store.Entry
 	err = s.read(ctx, op, func(c *conn) error {
-		const sql = "SELECT key, version, sum, value FROM metadata WHERE key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?"
+		const sql = "SELECT key, version, value, sum FROM metadata WHERE key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?"
 		return c.query(ctx, sql, []driver.Value{f.After, low, high, int64(limit)}, func(row []driver.Value) error {
 			e, err := entryOf(row)
 			out = append(out, e)
@@ -48,8 +47,8 @@ func (s *Store) Entries(ctx context.Context, f store.EntryFilter) ([]store.Entry
 }
 
 func entryOf(row []driver.Value) (store.Entry, error) {
-	e := store.Entry{Key: textOf(row[0]), Version: intOf(row[1]), Value: bytesOf(row[3])}
-	if int64(crc32.Checksum(e.Value, castagnoli)) != intOf(row[2]) {
+	e := store.Entry{Key: textOf(row[0]), Version: intOf(row[1]), Value: bytesOf(row[2])}
+	if rowSum(e.Key, e.Version, e.Value) != intOf(row[3]) {
 		return store.Entry{}, damaged("store.Entry", "entry "+e.Key, errSum)
 	}
 	return e, nil

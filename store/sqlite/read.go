@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"iter"
 	"maps"
 	"slices"
@@ -30,16 +29,17 @@ func (s *Store) view(ctx context.Context, op string, name store.Stream) (v view,
 	s.mem.mu.RLock()
 	st := s.mem.streams[name]
 	if st != nil {
-		v = view{st.no, st.first, st.head, slices.Clone(st.tail)}
+		v = view{st.no, st.first, st.head, st.tail}
 	}
 	s.mem.mu.RUnlock()
 	if st != nil {
 		return v, nil
 	}
 	err = s.read(ctx, op, func(c *conn) error {
-		return c.query(ctx, "SELECT no, first, head FROM streams WHERE name = ?", []driver.Value{string(name)}, func(row []driver.Value) error {
-			v = view{no: intOf(row[0]), first: store.Position(intOf(row[1])), head: store.Position(intOf(row[2]))}
-			return nil
+		return c.query(ctx, streamSQL, []driver.Value{string(name)}, func(row []driver.Value) error {
+			info, err := streamOf(row)
+			v = view{no: intOf(row[0]), first: info.First, head: info.Head}
+			return err
 		})
 	})
 	return v, err
@@ -224,16 +224,18 @@ func (s *Store) Snapshot(ctx context.Context, name store.Stream) (store.Snapshot
 	n := store.Snapshot{Stream: name}
 	err := s.read(ctx, op, func(c *conn) error {
 		var blob blobRef
-		var sum int64
-		const sql = "SELECT position, time, type, blob, size, sum, data FROM snapshots WHERE stream = ?"
+		const sql = "SELECT stream, position, time, type, blob, size, data, sum FROM snapshots WHERE stream = ?"
 		// The payload may be in another table: both are read in one transaction.
 		if err := c.script("BEGIN"); err != nil {
 			return err
 		}
 		defer func() { _ = c.script("COMMIT") }() // it only read
 		err := c.query(ctx, sql, []driver.Value{string(name)}, func(row []driver.Value) error {
-			n.Position, n.Time, n.Type = store.Position(intOf(row[0])), timeOf(intOf(row[1])), textOf(row[2])
-			blob, sum, n.Data = blobRef{intOf(row[3]), int(intOf(row[4]))}, intOf(row[5]), bytesOf(row[6])
+			n.Position, n.Time, n.Type = store.Position(intOf(row[1])), timeOf(intOf(row[2])), textOf(row[3])
+			blob, n.Data = blobRef{intOf(row[4]), int(intOf(row[5]))}, bytesOf(row[6])
+			if rowSum(row[:7]...) != intOf(row[7]) {
+				return damaged(op, at, errSum)
+			}
 			return nil
 		})
 		if err != nil {
@@ -249,9 +251,6 @@ func (s *Store) Snapshot(ctx context.Context, name store.Stream) (store.Snapshot
 				}
 				return err
 			}
-		}
-		if int64(crc32.Checksum(n.Data, castagnoli)) != sum {
-			return damaged(op, at, errSum)
 		}
 		return nil
 	})
@@ -280,11 +279,11 @@ func (s *Store) Streams(ctx context.Context, f store.StreamFilter) ([]store.Stre
 	found := map[store.Stream]store.StreamInfo{}
 	err = s.read(ctx, op, func(c *conn) error {
 		low, high := span(string(f.Prefix))
-		const sql = "SELECT name, first, head FROM streams WHERE name > ?1 AND name >= ?2 AND name < ?3 ORDER BY name LIMIT ?4"
+		const sql = "SELECT no, name, first, head, sum FROM streams WHERE name > ?1 AND name >= ?2 AND name < ?3 ORDER BY name LIMIT ?4"
 		return c.query(ctx, sql, []driver.Value{string(f.After), low, high, int64(limit + len(fresh))}, func(row []driver.Value) error {
-			name := store.Stream(textOf(row[0]))
-			found[name] = store.StreamInfo{Stream: name, First: store.Position(intOf(row[1])), Head: store.Position(intOf(row[2]))}
-			return nil
+			info, err := streamOf(row)
+			found[info.Stream] = info
+			return err
 		})
 	})
 	if err != nil {

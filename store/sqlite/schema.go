@@ -15,19 +15,21 @@ const applicationID = 0x54525550
 // version 1 of an empty file. They only go forward, and once released none of
 // them changes. The version is SQLite's user_version.
 var migrations = []string{
-	// 1: the beginning.
+	// 1: the beginning. SQLite does not notice when a byte of a row is not what was
+	// written, so each row has a checksum, sum, of its other columns: CRC-32C.
 	`
 -- What changed since the last fold, one row for each group of batches.
 CREATE TABLE journal (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
 
 -- The next numbers to give out, as of the last fold: id, grant.
-CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL, sum INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE streams (
 	no    INTEGER PRIMARY KEY,
 	name  TEXT NOT NULL UNIQUE,
 	first INTEGER NOT NULL,
-	head  INTEGER NOT NULL
+	head  INTEGER NOT NULL,
+	sum   INTEGER NOT NULL
 );
 
 -- Events, many to a row. The row id rises with time, so that folds write at the
@@ -48,7 +50,7 @@ CREATE TABLE snapshots (
 	type     TEXT NOT NULL,
 	blob     INTEGER NOT NULL, -- of table blobs, or 0 for data in the row
 	size     INTEGER NOT NULL,
-	sum      INTEGER NOT NULL, -- CRC-32C, as all sums
+	sum      INTEGER NOT NULL,
 	data     BLOB NOT NULL
 );
 
@@ -56,6 +58,7 @@ CREATE TABLE cursors (
 	scope    TEXT NOT NULL,
 	producer TEXT NOT NULL,
 	seq      INTEGER NOT NULL,
+	sum      INTEGER NOT NULL,
 	PRIMARY KEY (scope, producer)
 ) WITHOUT ROWID;
 
@@ -69,6 +72,7 @@ CREATE TABLE messages (
 	attempts   INTEGER NOT NULL,
 	dedup      INTEGER NOT NULL, -- milliseconds
 	last_error TEXT NOT NULL,
+	sum        INTEGER NOT NULL, -- of the columns above; the body has its own
 	body       BLOB NOT NULL
 );
 
@@ -89,7 +93,8 @@ CREATE TABLE leases (
 	name  TEXT PRIMARY KEY,
 	owner TEXT NOT NULL,
 	epoch INTEGER NOT NULL,
-	until INTEGER NOT NULL
+	until INTEGER NOT NULL,
+	sum   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE metadata (
@@ -123,7 +128,7 @@ CREATE TABLE dead_letter_queue (
 	queue         TEXT NOT NULL,
 	priority      INTEGER NOT NULL,
 	sender_key    TEXT NOT NULL,
-	sum           INTEGER NOT NULL, -- of raw_bytes
+	sum           INTEGER NOT NULL, -- of id, meta and raw_bytes, so that SQL may edit the rest
 	meta          BLOB NOT NULL,
 	raw_bytes     BLOB NOT NULL
 );

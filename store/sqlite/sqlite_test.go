@@ -37,3 +37,13 @@ func TestStoreThatFoldsAllTheTime(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, openRestless)
 }
+
+// Req F10: kill -9, SQLite.
+func TestKill(t *testing.T) {
+	storetest.Kill(t, storetest.KillOptions{Open: openSmallJournal, Rounds: 25})
+}
+
+// openSmallJournal opens a store that folds a few times in a life of TestKill.
+func openSmallJournal(tb testing.TB, place string, l store.Limits) store.Store {
+	return openWith(tb, place, sqlite.Options{Limits: l, JournalBytes: 50_000})
+}

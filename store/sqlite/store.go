@@ -70,6 +70,7 @@ type Store struct {
 	w        *conn
 	lock     *conn // holds the file beside, so that nobody else opens the store
 	tables   *tables
+	group    group
 	leases   map[store.LeaseName]lease
 	failed   error // nothing can be written any more until the store is opened again
 	relaxed  bool  // the connection does not sync

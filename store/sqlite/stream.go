@@ -19,6 +19,10 @@ type stream struct {
 	dirty  bool           // differs from the tables
 }
 
+func (s *stream) info() store.StreamInfo {
+	return store.StreamInfo{Stream: s.name, First: s.first, Head: s.head}
+}
+
 // A run is some consecutive events, as they are in the journal and will be in a
 // chunk.
 type run struct {
@@ -98,21 +102,12 @@ func (r *reader) event(name store.Stream, sum uint32) (store.Event, blobRef) {
 	return e, blob
 }
 
-// publish adds a run to the end.
+// publish adds a run to the end. Those who have read the slice keep it: what is
+// within its length never changes.
 func (s *stream) publish(r run) {
-	if n := len(s.tail); n > 0 && s.tail[n-1].last+1 == r.first && len(s.tail[n-1].data)+len(r.data) <= mergeBytes {
-		// One slice for many small appends; readers of the old one keep it.
-		last := &s.tail[n-1]
-		last.data = append(last.data, r.data...)
-		last.last = r.last
-	} else {
-		s.tail = append(s.tail, r)
-	}
+	s.tail = append(s.tail, r)
 	s.head, s.staged = r.last, r.last
 }
-
-// mergeBytes is how large a run of the tail becomes by merging.
-const mergeBytes = 32 << 10
 
 // trim forgets what is in memory up to a position.
 func (s *stream) trim(through store.Position) {

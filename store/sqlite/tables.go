@@ -24,9 +24,10 @@ func (t *tables) stream(name store.Stream) (*stream, error) {
 		return s, nil
 	}
 	s := &stream{name: name, sum: sumOf(string(name)), first: 1}
-	err := t.c.query(context.Background(), "SELECT no, first, head FROM streams WHERE name = ?", []driver.Value{string(name)}, func(row []driver.Value) error {
-		s.no, s.first, s.head = intOf(row[0]), store.Position(intOf(row[1])), store.Position(intOf(row[2]))
-		return nil
+	err := t.c.query(context.Background(), streamSQL, []driver.Value{string(name)}, func(row []driver.Value) error {
+		info, err := streamOf(row)
+		s.no, s.first, s.head = intOf(row[0]), info.First, info.Head
+		return err
 	})
 	if err != nil {
 		return nil, broken(err)
@@ -36,6 +37,22 @@ func (t *tables) stream(name store.Stream) (*stream, error) {
 	t.mem.streams[name] = s
 	t.mem.mu.Unlock()
 	return s, nil
+}
+
+const streamSQL = "SELECT no, name, first, head, sum FROM streams WHERE name = ?"
+
+// streamOf turns a row of table streams, as in streamSQL, into a description.
+func streamOf(row []driver.Value) (store.StreamInfo, error) {
+	info := store.StreamInfo{Stream: store.Stream(textOf(row[1])), First: store.Position(intOf(row[2])), Head: store.Position(intOf(row[3]))}
+	if streamSum(intOf(row[0]), info) != intOf(row[4]) {
+		return info, damaged("store", "stream "+string(info.Stream), errSum)
+	}
+	return info, nil
+}
+
+// streamSum is the checksum of a row of table streams.
+func streamSum(no int64, info store.StreamInfo) int64 {
+	return rowSum(no, string(info.Stream), int64(info.First), int64(info.Head))
 }
 
 // scope returns all cursors of a scope.
@@ -56,8 +73,12 @@ func (t *tables) scope(name string) (*scope, error) {
 
 func readCursors(ctx context.Context, c *conn, scope string) (map[store.Producer]uint64, error) {
 	seqs := map[store.Producer]uint64{}
-	err := c.query(ctx, "SELECT producer, seq FROM cursors WHERE scope = ?", []driver.Value{scope}, func(row []driver.Value) error {
-		seqs[store.Producer(textOf(row[0]))] = uint64(intOf(row[1])) //nolint:gosec // it was written from such a number
+	err := c.query(ctx, "SELECT producer, seq, sum FROM cursors WHERE scope = ?", []driver.Value{scope}, func(row []driver.Value) error {
+		producer, seq := textOf(row[0]), intOf(row[1])
+		if rowSum(scope, producer, seq) != intOf(row[2]) {
+			return damaged("store", "cursor "+producer+" of scope "+scope, errSum)
+		}
+		seqs[store.Producer(producer)] = uint64(seq) //nolint:gosec // it was written from such a number
 		return nil
 	})
 	return seqs, err

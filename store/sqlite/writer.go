@@ -142,11 +142,16 @@ func (g *group) stageChange(f func(*group) error) error {
 	return err
 }
 
+// newGroup begins a group. There is one at a time, so that it keeps its memory;
+// not that of the journal row, which events and messages go on using.
 func (s *Store) newGroup() *group {
-	return &group{
-		s: s, now: s.now(), buf: make([]byte, 0, s.bufHint),
-		cursors: map[cursorKey]uint64{}, requests: map[requestKey]request{},
-	}
+	g := &s.group
+	clear(g.ops)
+	clear(g.undo)
+	clear(g.cursors)
+	clear(g.requests)
+	g.now, g.buf, g.ops, g.undo, g.direct, g.records = s.now(), make([]byte, 0, s.bufHint), g.ops[:0], g.undo[:0], false, 0
+	return g
 }
 
 // transaction runs stage in a transaction together with the journal row that it
@@ -204,7 +209,7 @@ func (s *Store) end(g *group) error {
 		_, err := s.w.exec("ROLLBACK") // nothing to write
 		return broken(err)
 	case s.mem.nextID != s.savedID:
-		if _, err := s.w.exec("INSERT OR REPLACE INTO counters (name, value) VALUES ('id', ?)", s.mem.nextID); err != nil {
+		if _, err := s.w.exec(counterSQL, "id", s.mem.nextID, rowSum("id", s.mem.nextID)); err != nil {
 			return broken(err)
 		}
 	}
