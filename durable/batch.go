@@ -3,7 +3,6 @@ package durable
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -48,9 +47,9 @@ func (s *shift[M]) handle(ctx *actor.Context[item[M]], msgs []store.Message) (er
 			return
 		}
 		value := recover() // nil if the handler ended the goroutine
-		cause := error(&fault.Error{Code: fault.Internal, Op: "durable.Receive", Target: string(s.w.box.spec.Queue), Message: fmt.Sprintf("panic: %v", value)})
+		cause := fault.New(fault.Internal, "", "panic: %v", value)
 		if value == nil {
-			cause = fault.New(fault.Internal, "durable.Receive", "the handler called runtime.Goexit")
+			cause = fault.New(fault.Internal, "", "the handler called runtime.Goexit")
 		}
 		_ = s.failed(ctx, b, cause) // the panic is the failure
 		s.h.undone(cause)           // nobody knows where it left its state

@@ -73,6 +73,8 @@ type Entities[C any] struct {
 	store store.Store
 	kind  string
 	spec  MailboxSpec[C] // without its queue
+
+	rehearsal func(store.Store) *host[C] // makes a host for one rehearsal
 }
 
 // SpawnEntities makes a host for the entities of a kind: an actor under which
@@ -91,21 +93,25 @@ func SpawnEntities[C, E any](under actor.Parent, s store.Store, spec EntitySpec[
 		return nil, err
 	}
 	spec.setDefaults()
-	h := &host[C]{
-		store: s, local: &local[C]{}, work: work, opts: spec.Options,
-		idle: max(spec.Idle, 0), active: spec.Active, prefix: store.Queue(spec.Kind + "/"),
-	}
-	e := &Entities[C]{host: h, store: s, kind: spec.Kind, spec: MailboxSpec[C]{Codec: spec.Commands, Dedup: spec.Dedup, Priority: spec.Priority}}
-	h.fence = newFence(s, spec.Lease, spec.Fence, spec.Owner, spec.TTL)
-	h.mailbox = func(q store.Queue) (*Mailbox[C], error) { return e.Mailbox(string(q[len(h.prefix):])) }
-	h.refOf = func(b *Mailbox[C]) actor.Ref[C] { return e.Ref(string(b.spec.Queue[len(h.prefix):])) }
-	h.make = func(w *worker[C]) handler[C] {
-		return &entity[C, E]{
-			w: w, spec: &spec, fence: h.fence,
-			key: string(w.box.spec.Queue[len(h.prefix):]), stream: store.Stream(w.box.spec.Queue),
+	e := &Entities[C]{store: s, kind: spec.Kind, spec: MailboxSpec[C]{Codec: spec.Commands, Dedup: spec.Dedup, Priority: spec.Priority}}
+	build := func(s store.Store, f *fence) *host[C] {
+		h := &host[C]{
+			store: s, local: &local[C]{}, work: work, opts: spec.Options,
+			idle: max(spec.Idle, 0), active: spec.Active, prefix: store.Queue(spec.Kind + "/"), fence: f,
 		}
+		h.mailbox = func(q store.Queue) (*Mailbox[C], error) { return e.mailbox(string(q[len(h.prefix):]), h.local) }
+		h.refOf = func(b *Mailbox[C]) actor.Ref[C] { return e.Ref(string(b.spec.Queue[len(h.prefix):])) }
+		h.make = func(w *worker[C]) handler[C] {
+			return &entity[C, E]{
+				w: w, spec: &spec, fence: f,
+				key: string(w.box.spec.Queue[len(h.prefix):]), stream: store.Stream(w.box.spec.Queue),
+			}
+		}
+		return h
 	}
-	if err := h.spawn(under); err != nil {
+	e.rehearsal = func(s store.Store) *host[C] { return build(s, newFence(s, "", store.Fence{}, "", spec.TTL)) }
+	e.host = build(s, newFence(s, spec.Lease, spec.Fence, spec.Owner, spec.TTL))
+	if err := e.host.spawn(under); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -171,12 +177,16 @@ func (e *Entities[C]) Ref(key string) actor.Ref[C] {
 // to send a [Post]. The error, INVALID_ARGUMENT, is that of a key that can't be
 // part of a name.
 func (e *Entities[C]) Mailbox(key string) (*Mailbox[C], error) {
+	return e.mailbox(key, e.host.local)
+}
+
+func (e *Entities[C]) mailbox(key string, l *local[C]) (*Mailbox[C], error) {
 	if key == "" {
 		return nil, invalid("durable.Entities", e.kind, "the key is empty")
 	}
 	spec := e.spec
 	spec.Queue = store.Queue(e.kind + "/" + key)
-	return newMailbox(e.store, spec, e.host.local)
+	return newMailbox(e.store, spec, l)
 }
 
 // Active is how many entities are in memory.

@@ -316,6 +316,7 @@ func TestUpcast(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := queued(t, s, "account/bad"); n != 1 {
 			t.Errorf("%d commands wait, want 1", n)
 		}
@@ -416,6 +417,7 @@ func TestFencing(t *testing.T) {
 		}
 		// While a is suspended its lease runs out and b takes it.
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if err := s.steal("entities/account", "b", time.Minute); err != nil {
 			t.Fatal(err)
 		}
@@ -423,6 +425,7 @@ func TestFencing(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if head, err := s.Head(t.Context(), "account/42"); err != nil || head != 2 {
 			t.Errorf("head %d, %v, want 2: each deposit once", head, err)
 		}
@@ -492,6 +495,7 @@ func TestEntityPanic(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := cents(t, ref); got != 3 {
 			t.Errorf("balance %d, want 3", got)
 		}

@@ -214,13 +214,18 @@ func (w *worker[M]) storeFailed(ctx *actor.Context[item[M]], what string, err er
 		return
 	}
 	w.tired++
-	delay := retry.Policy{Initial: 100 * time.Millisecond, Cap: 5 * time.Second}.Delay(w.tired)
+	delay := storePause(w.tired)
 	ctx.Log().LogAttrs(ctx, slog.LevelError, "the store of a durable mailbox failed",
 		append([]slog.Attr{slog.String("queue", string(w.box.spec.Queue)), slog.String("operation", what), slog.Duration("again_in", delay)}, fault.Attrs(err)...)...)
 	if h := w.opts.hooks.StoreFailed; h != nil {
 		h(w.box.spec.Queue, err)
 	}
 	ctx.After(delay, item[M]{})
+}
+
+// storePause is how long to leave a store alone that has failed so often.
+func storePause(failures int) time.Duration {
+	return retry.Policy{Initial: 100 * time.Millisecond, Cap: 5 * time.Second}.Delay(failures)
 }
 
 // decode turns a message into a value, or into the value that is kept in memory.
