@@ -274,11 +274,13 @@ func askQueued[R, M any](ctx context.Context, c *cell[M], caller *core, build fu
 		if !caller.waitFor(&c.core) {
 			return zero, ErrDeadlock.WithTarget(c.path())
 		}
-		caller.giveAway()
 		defer caller.waitsFor.Store(nil)
 	}
 	if err := c.accept(ctx, m, &cl.envelope, true); err != nil {
 		return zero, err
+	}
+	if caller != nil {
+		caller.giveAway() // most likely the very actor that was asked
 	}
 	if caller != nil && c.awaits(caller) && cl.fail(ErrDeadlock.WithTarget(c.path())) {
 		return zero, cl.answerError() // it began to wait for this actor's end after waitFor had looked
@@ -299,7 +301,6 @@ func askElsewhere[R, M any](ctx context.Context, to Ref[M], build func(Reply[R])
 	cl := newQueuedCall[R, M](ctx, caller)
 	m := build(Reply[R]{cl})
 	if caller != nil {
-		caller.giveAway()
 		defer caller.waitsFor.Store(nil)
 	}
 	var err error
@@ -310,6 +311,9 @@ func askElsewhere[R, M any](ctx context.Context, to Ref[M], build func(Reply[R])
 	}
 	if err != nil {
 		return zero, err
+	}
+	if caller != nil {
+		caller.giveAway()
 	}
 	if err := cl.await(ctx, nil); err != nil {
 		return zero, err

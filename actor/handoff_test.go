@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // A ring of actors passes tokens on; every hop may be handed over to the
@@ -79,4 +81,42 @@ func TestHandoffDoesNotWaitForABlockedHandler(t *testing.T) {
 	if err := sys.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A handler that asks with a deadline parks; the actor it asked must not wait on
+// the parked goroutine until the watch finds it.
+func TestHandoffDoesNotWaitForAParkedAsker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := NewSystem(Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		answer := BehaviorFunc[Reply[bool]](func(_ *Context[Reply[bool]], r Reply[bool]) error {
+			r.Send(true)
+			return nil
+		})
+		b, err := Spawn(sys, Spec[Reply[bool]]{New: func() Behavior[Reply[bool]] { return answer }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := Spawn(sys, Spec[Reply[bool]]{New: func() Behavior[Reply[bool]] {
+			return BehaviorFunc[Reply[bool]](func(ctx *Context[Reply[bool]], r Reply[bool]) error {
+				ok, err := Ask(ctx, b, func(r Reply[bool]) Reply[bool] { return r })
+				r.Send(ok)
+				return err
+			})
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if ok, err := Ask(ctx, a, func(r Reply[bool]) Reply[bool] { return r }); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("the answer took %v of virtual time, want none", took)
+		}
+		if err := sys.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

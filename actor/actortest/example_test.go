@@ -11,13 +11,15 @@ import (
 	"github.com/troupe-dev/troupe/actor/actortest"
 )
 
-// runTest runs a test function as go test would, within an example: once,
-// whatever -count says of the example itself.
+// runTest runs a test function as go test would, within an example: once and
+// quietly, whatever -count and -v say of the example itself.
 func runTest(f func(*testing.T)) {
-	count := flag.Lookup("test.count").Value
-	before := count.String()
-	_ = count.Set("1")
-	defer func() { _ = count.Set(before) }()
+	for name, value := range map[string]string{"test.count": "1", "test.v": "false"} {
+		set := flag.Lookup(name).Value
+		before := set.String()
+		_ = set.Set(value)
+		defer func() { _ = set.Set(before) }()
+	}
 	all := func(string, string) (bool, error) { return true, nil }
 	ok := testing.RunTests(all, []testing.InternalTest{{Name: "TestExample", F: f}})
 	fmt.Println("passed:", ok)
