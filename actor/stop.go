@@ -482,9 +482,6 @@ func (c *core) stopAndWait(ctx context.Context) error {
 		defer caller.waitsFor.Store(nil)
 		caller.giveAway()
 	}
-	if caller := callerOf(ctx); caller != nil {
-		caller.giveAway()
-	}
 	select {
 	case <-c.doneChan():
 	case <-ctx.Done():
