@@ -50,7 +50,7 @@ const faultAnswer = "fault:"
 // made up.
 //
 // Errors: what the handler rejected the request with; [ErrNoAnswer];
-// [ErrBuried]; INTERNAL if the mailbox can't be read for now, though the request
+// [ErrBuried]; INTERNAL if the mailbox can't be read at present, though the request
 // stays in it; those of [Mailbox.Send]; DEADLINE_EXCEEDED or CANCELED with ctx.
 //
 // An answer given in this process, with this Mailbox, arrives at once; one given

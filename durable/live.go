@@ -126,7 +126,7 @@ func (l *liveMessages[M]) take(n uint64) liveMessage[M] {
 	return m
 }
 
-// fail tells all askers that there will be no answer for now.
+// fail tells all askers that there will be no answer yet.
 func (l *liveMessages[M]) fail(err error) {
 	l.mu.Lock()
 	all := l.messages
