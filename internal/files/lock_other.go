@@ -1,0 +1,8 @@
+//go:build !unix || aix || solaris
+
+package files
+
+import "os"
+
+// lock does nothing: these systems have no flock.
+func lock(*os.File) (held bool, err error) { return false, nil }
