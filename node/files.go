@@ -71,6 +71,22 @@ func prepareDir(path string) error {
 	return nil
 }
 
+// lockDir takes the data directory for one node: two would remove each other's
+// runs.
+func lockDir(path string) (*files.Lock, error) {
+	lock, err := files.TakeLock(filepath.Join(path, ".lock"))
+	locked, ok := errors.AsType[*files.LockedError](err)
+	switch {
+	case !ok && err != nil:
+		return nil, fileError("the data directory cannot be used", path, err)
+	case ok && locked.PID > 0:
+		return nil, &describedError{fmt.Sprintf("%s: another node (process %d) uses this data directory; choose one with --data-dir", path, locked.PID), syscall.EBUSY}
+	case ok:
+		return nil, &describedError{path + ": another node uses this data directory; choose one with --data-dir", syscall.EBUSY}
+	}
+	return lock, nil
+}
+
 // probeDir writes, syncs and removes a small file.
 func probeDir(path string) (err error) {
 	f, err := os.CreateTemp(path, ".probe-*")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/console"
+	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/telemetry"
 	"github.com/troupe-dev/troupe/workflow"
 )
@@ -61,7 +62,8 @@ type Node struct {
 	token   string // "" if none is asked for
 	level   slog.LevelVar
 	log     *slog.Logger
-	logFile io.Closer // nil when records go to Options.Log
+	logFile io.Closer   // nil when records go to Options.Log
+	lock    *files.Lock // of the data directory, from Start to Stop
 
 	sys      *actor.System
 	metrics  *telemetry.Metrics
@@ -193,6 +195,14 @@ func (n *Node) closeLog() error {
 	return n.logFile.Close()
 }
 
+// release gives the data directory back.
+func (n *Node) release() error {
+	if n.lock == nil {
+		return nil
+	}
+	return n.lock.Release()
+}
+
 // lossHooks notices when the HTTP server is gone for good: a node that nobody
 // can reach should end rather than linger.
 func (n *Node) lossHooks() actor.Hooks {
@@ -267,12 +277,16 @@ func (n *Node) routes() http.Handler {
 	return tokenGuard(n.token, mux)
 }
 
-// Start binds the address and starts the tree. It returns when the node
-// answers; the context bounds the start only.
+// Start binds the address, takes the data directory for this node alone, and
+// starts the tree. It returns when the node answers; the context bounds the
+// start only.
 func (n *Node) Start(ctx context.Context) error {
 	listener, err := bind(ctx, n.config.HTTP)
 	if err != nil {
 		return errors.Join(err, n.closeLog())
+	}
+	if n.lock, err = lockDir(n.config.DataDir); err != nil {
+		return errors.Join(err, listener.Close(), n.closeLog())
 	}
 	n.http = &httpService{
 		address:  listener.Addr().String(),
@@ -379,7 +393,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		} else {
 			n.log.InfoContext(ctx, "node stopped")
 		}
-		n.stopErr = errors.Join(err, n.closeLog())
+		n.stopErr = errors.Join(err, n.release(), n.closeLog())
 	})
 	return n.stopErr
 }

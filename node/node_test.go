@@ -3,6 +3,8 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,6 +178,26 @@ func TestNodeErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two nodes in one data directory would remove each other's runs. The second
+// is told which process is there, and may have it once the first has stopped.
+func TestTwoNodesOneDirectory(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	first := startNode(t, c, Options{})
+	second, err := New(c, Options{Log: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%s: another node (process %d) uses this data directory; choose one with --data-dir", c.DataDir, os.Getpid())
+	if err := second.Start(t.Context()); err == nil || err.Error() != want || !errors.Is(err, syscall.EBUSY) {
+		t.Fatalf("the second node: %v, want %s", err, want)
+	}
+	if err := first.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	startNode(t, c, Options{})
 }
 
 // Req A7: an HTTP server that fails is restarted at the same address.

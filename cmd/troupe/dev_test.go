@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -170,6 +171,12 @@ func TestDevErrors(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, "file", "")
 	bad := write(t, dir, "bad.yaml", "name: x\nnods: []\n")
+	used := t.TempDir()
+	lock, err := files.TakeLock(filepath.Join(used, ".lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Release() })
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -180,6 +187,7 @@ func TestDevErrors(t *testing.T) {
 		{"no such address", []string{"--address", "127.1.2.3.4"}, exitUsage, "--address: http.address: want an IP address or localhost"},
 		{"address of another machine", []string{"--address", "192.0.2.1", "--allow-unauthenticated", "--port", "0"}, exitEnvironment, "this machine has no such address"},
 		{"public", []string{"--address", "0.0.0.0"}, exitUsage, "other machines can reach 0.0.0.0, and nothing asks who they are"},
+		{"data directory of another node", []string{"--data-dir", used, "--port", "0"}, exitEnvironment, used + ": another node (process "},
 		{"data directory is a file", []string{"--data-dir", file, "--port", "0"}, exitEnvironment, file + ": the data directory cannot be used: not a directory"},
 		{"data directory cannot be made", []string{"--data-dir", "/proc/troupe", "--port", "0"}, exitEnvironment, "/proc/troupe: the data directory cannot be used"},
 		{"log file is a directory", []string{"--log-file", dir, "--port", "0"}, exitEnvironment, dir},

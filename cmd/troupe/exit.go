@@ -102,7 +102,7 @@ func isEnvironment(err error) bool {
 	if reason, _, _ := files.Explain(err); reason != files.Other {
 		return true
 	}
-	for _, errno := range []syscall.Errno{syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.EACCES, syscall.EIO} {
+	for _, errno := range []syscall.Errno{syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.EACCES, syscall.EBUSY, syscall.EIO} {
 		if errors.Is(err, errno) {
 			return true
 		}
