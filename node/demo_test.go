@@ -69,6 +69,36 @@ func TestDemoCrashesAndLosesNothing(t *testing.T) {
 	})
 }
 
+// A worker that a busy machine held up catches up with its producer, within a
+// burst: otherwise its mailbox fills for good and the node looks sick.
+func TestDemoCatchesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := demoWork{pace: 4 * time.Millisecond}
+		do := func(jobs int) time.Duration {
+			begin := time.Now()
+			for range jobs {
+				if err := w.await(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return time.Since(begin)
+		}
+		do(1000)
+		<-time.After(100 * time.Millisecond) // held up
+		if took := do(25); took > 4*time.Millisecond {
+			t.Errorf("25 late jobs took %s, want none of the time that was lost", took)
+		}
+		if took := do(1); took != 4*time.Millisecond {
+			t.Errorf("the next job took %s, want the pace", took)
+		}
+		<-time.After(time.Hour) // suspended
+		if took := do(1000); took < 4*time.Millisecond*time.Duration(1000)-demoBurst-4*time.Millisecond {
+			t.Errorf("1000 jobs after an hour took %s, want no more than a burst made up for", took)
+		}
+	})
+}
+
 // Req A5: too many crashes in a row are the supervisor's failure; the tree comes
 // back as a whole.
 func TestDemoSurvivesEscalation(t *testing.T) {

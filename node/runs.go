@@ -154,10 +154,13 @@ func (r *Runs) watch(entry *runEntry) {
 		"workflow_id", info.Workflow, "execution_id", info.ID, "state", string(info.State), "rows_in", info.RowsIn(),
 		"rows_out", info.RowsOut(), "set_aside", info.RejectedTotal, "duration_ms", info.Finished.Sub(info.Started).Milliseconds(),
 	}
-	if err != nil {
-		r.log.Error("workflow run ended", append(attrs, "error", err)...)
-	} else {
+	switch {
+	case err == nil:
 		r.log.Info("workflow run ended", attrs...)
+	case info.State == workflow.StateCancelled:
+		r.log.Warn("workflow run ended", append(attrs, "error", err)...) // as somebody wished
+	default:
+		r.log.Error("workflow run ended", append(attrs, "error", err)...)
 	}
 	if err := removeEmpty(entry.dir); err != nil {
 		r.log.Warn("the directory of a run cannot be removed", "error", err)

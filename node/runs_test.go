@@ -295,6 +295,7 @@ func TestStopCancelsRuns(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	c.ShutdownTimeout = time.Second
+	c.Log.File = filepath.Join(t.TempDir(), "log.json")
 	n, id, finish := pipedNode(t, c)
 	n.runs.mu.Lock()
 	run := n.runs.entries[0].run
@@ -316,5 +317,9 @@ func TestStopCancelsRuns(t *testing.T) {
 	}
 	if left, err := os.ReadDir(n.Runs().dir); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+	// The operator's own wish is no error.
+	if log, err := os.ReadFile(c.Log.File); err != nil || !bytes.Contains(log, []byte(`"level":"WARN","msg":"workflow run ended"`)) || bytes.Contains(log, []byte(`"ERROR"`)) {
+		t.Errorf("the log: %s, %v", log, err)
 	}
 }
