@@ -16,15 +16,20 @@ const lockHelper = "TROUPE_TEST_LOCK"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(lockHelper); path != "" {
-		held, err := TakeLock(path)
-		if err != nil {
-			os.Exit(1)
-		}
-		defer held.Release() // keeps it from the garbage collector
-		os.Stdout.WriteString("locked\n")
-		select {} // until it is killed
+		os.Exit(holdLock(path))
 	}
 	os.Exit(m.Run())
+}
+
+// holdLock locks the file and waits to be killed.
+func holdLock(path string) (code int) {
+	held, err := TakeLock(path)
+	if err != nil {
+		return 1
+	}
+	defer held.Release() // keeps it from the garbage collector
+	os.Stdout.WriteString("locked\n")
+	select {}
 }
 
 func TestLock(t *testing.T) {
