@@ -151,7 +151,12 @@ func TestMetricsCardinalityIsBounded(t *testing.T) {
 		if i == 7 {
 			name = "bad \xff utf-8"
 		}
-		ref := spawn(t, sys, name, func(*actor.Context[int], int) error { return nil })
+		ref, err := actor.Spawn(sys, actor.Spec[int]{Type: name, New: func() actor.Behavior[int] {
+			return actor.BehaviorFunc[int](func(*actor.Context[int], int) error { return nil })
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := ref.Tell(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}

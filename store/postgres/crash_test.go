@@ -138,7 +138,7 @@ func receiveAll(ctx context.Context, s store.Store, received chan<- struct{}) er
 		got, err := store.Receive(ctx, s, store.ReceiveRequest{Queue: "q", Hold: 500 * time.Millisecond})
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end that was asked for
 		case errors.Is(err, postgres.ErrUnavailable):
 			continue
 		case err != nil:
@@ -200,7 +200,7 @@ func beside(t *testing.T, s *server, query string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(ctx) //nolint:errcheck // the query is what counts
+	defer c.Close(ctx)
 	rows, err := c.Query(ctx, query)
 	if err != nil {
 		t.Fatal(err)

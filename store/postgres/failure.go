@@ -40,8 +40,7 @@ const (
 // serverError returns what the server said, or nil if it is not the server's
 // error.
 func serverError(err error) *pgconn.PgError {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e
 	}
 	return nil

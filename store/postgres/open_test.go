@@ -119,7 +119,7 @@ func TestReadOnlyServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // nothing to lose
+	defer s.Close()
 	if _, err := s.Commit(t.Context(), &store.Batch{Sets: []store.Set{{Key: "k", Expected: 1}}}); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("Commit = %v, want ErrReadOnly", err)
 	}

@@ -57,8 +57,8 @@ func (p *proxy) accept() {
 }
 
 func (p *proxy) pass(from, to net.Conn, armed *atomic.Pointer[string]) {
-	defer from.Close() //nolint:errcheck // cut
-	defer to.Close()   //nolint:errcheck // cut
+	defer from.Close()
+	defer to.Close()
 	b := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(b)
@@ -100,7 +100,7 @@ func TestLostCommitIsResolved(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close() //nolint:errcheck // the commit is what counts
+			defer s.Close()
 			commit(t, s, &store.Batch{Sets: []store.Set{{Key: "warm"}}})
 			tt.arm(p)
 			r, err := s.Commit(t.Context(), appendOne(marker))

@@ -125,7 +125,7 @@ func (s *Store) Receive(ctx context.Context, r store.ReceiveRequest) ([]store.Me
 // over beyond those that it has looked at.
 func receive(ctx context.Context, c *pgx.Conn, r store.ReceiveRequest) (got []store.Message, more bool, err error) {
 	lock, first := lockShared, takeAny
-	grant := rand.Int64N(1<<62) + 1 //nolint:gosec // tells calls apart, and is no secret
+	grant := rand.Int64N(1<<62) + 1
 	args := []any{string(r.Queue), r.Max, ceilMilli(r.Hold), grant, r.Owner, receiveBytes}
 	firstArgs := args
 	if r.Ordered {

@@ -105,7 +105,8 @@ func (s *Store) Ready(ctx context.Context, prefix store.Queue) iter.Seq2[store.Q
 // the index from one queue to the next, and those whose holds are over.
 func (s *Store) readyNow(ctx context.Context, prefix store.Queue) ([]store.Queue, error) {
 	return list(ctx, s, "store.Ready", func(rows pgx.Rows) (q store.Queue, err error) {
-		return q, rows.Scan(&q)
+		err = rows.Scan(&q)
+		return q, err
 	}, `WITH RECURSIVE hop AS (
 			(SELECT queue FROM message WHERE due = 0 AND queue >= $1 AND ($2 = '' OR queue < $2) ORDER BY queue LIMIT 1)
 			UNION ALL

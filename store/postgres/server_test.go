@@ -133,14 +133,14 @@ func freePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close() //nolint:errcheck // the port was what counts
+	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func (s *server) data() string { return filepath.Join(s.folder, "data") }
 
 func (s *server) command(name string, args ...string) *exec.Cmd {
-	c := exec.Command(filepath.Join(s.bin, name), args...) //nolint:gosec // a test's own arguments
+	c := exec.Command(filepath.Join(s.bin, name), args...)
 	c.Dir = s.folder
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential}
 	return c
@@ -260,7 +260,7 @@ func sql(t testing.TB, s *server, schema, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(context.Background()) //nolint:errcheck // the statement is what counts
+	defer c.Close(context.Background())
 	if _, err := c.Exec(context.Background(), "SET search_path = "+pgx.Identifier{schema}.Sanitize()+"; "+text); err != nil {
 		t.Fatalf("%s: %v", strings.TrimSpace(text), err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -136,22 +137,21 @@ func configure(address string, o Options) (*pgxpool.Config, error) {
 	config.MaxConns = int32(min(o.MaxConns, 1<<16)) - 1 //nolint:gosec // in range; one is the listener's
 	config.ConnConfig.ConnectTimeout = o.Timeout
 	ms := strconv.FormatInt(max(1, o.Timeout.Milliseconds()), 10)
-	for name, value := range map[string]string{
+	// Queues grow and shrink faster than statistics follow. There is an
+	// index for every query, and each is better than a plan from yesterday.
+	maps.Copy(config.ConnConfig.RuntimeParams, map[string]string{
 		"application_name":                    cmp.Or(config.ConnConfig.RuntimeParams["application_name"], "troupe"),
 		"search_path":                         pgx.Identifier{o.Schema}.Sanitize(),
 		"statement_timeout":                   ms,
 		"idle_in_transaction_session_timeout": ms,
 		"default_transaction_isolation":       "read committed",
 		"synchronous_commit":                  "on",
-		// Queues grow and shrink faster than statistics follow. There is an
-		// index for every query, and each is better than a plan from yesterday.
+
 		"enable_seqscan":   "off",
 		"enable_hashjoin":  "off",
 		"enable_mergejoin": "off",
 		"jit":              "off",
-	} {
-		config.ConnConfig.RuntimeParams[name] = value
-	}
+	})
 	return config, nil
 }
 
