@@ -14,15 +14,18 @@ import (
 // runTest runs a test function as go test would, within an example: once and
 // quietly, whatever -count and -v say of the example itself.
 func runTest(f func(*testing.T)) {
-	for name, value := range map[string]string{"test.count": "1", "test.v": "false"} {
-		set := flag.Lookup(name).Value
-		before := set.String()
-		_ = set.Set(value)
-		defer func() { _ = set.Set(before) }()
-	}
+	defer setFlag("test.count", "1")()
+	defer setFlag("test.v", "false")()
 	all := func(string, string) (bool, error) { return true, nil }
 	ok := testing.RunTests(all, []testing.InternalTest{{Name: "TestExample", F: f}})
 	fmt.Println("passed:", ok)
+}
+
+func setFlag(name, value string) (restore func()) {
+	set := flag.Lookup(name).Value
+	before := set.String()
+	_ = set.Set(value)
+	return func() { _ = set.Set(before) }
 }
 
 // echo sends back what it gets, an hour later.
