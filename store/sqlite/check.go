@@ -61,7 +61,7 @@ func openForCheck(path string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := openConn(name, "busy_timeout = 5000", "query_only = 1")
+	c, err := openConn(name, "busy_timeout = 5000")
 	if err == nil {
 		if err = c.query(context.Background(), "SELECT count(*) FROM sqlite_schema", nil, func([]driver.Value) error { return nil }); err == nil {
 			return c, nil
@@ -71,7 +71,7 @@ func openForCheck(path string) (*conn, error) {
 	if explained := explain("sqlite.Check", path, err); errors.Is(explained, store.ErrDamaged) {
 		return nil, err
 	}
-	return openConn(name+"&immutable=1", "query_only = 1")
+	return openConn(name + "&immutable=1")
 }
 
 // rootCause is the text of an error below the fault that wraps it.

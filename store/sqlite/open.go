@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql/driver"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -20,10 +21,14 @@ import (
 // measured); a commit of one small batch is no slower. Larger pages gain nothing.
 const pageBytes = 8192
 
-// quickCheckBytes is up to which size opening a file checks the structure of all
-// of it, a tenth of a second at most. A larger one is checked by what opening
-// reads, and by [Store.Check].
-const quickCheckBytes = 32 << 20
+// fullCheckBytes and quickCheckBytes are up to which sizes opening a file checks
+// the structure of all of it, with and without the indexes: for a tenth of a
+// second at most. A larger one is checked by what opening reads, and by
+// [Store.Check].
+const (
+	fullCheckBytes  = 8 << 20
+	quickCheckBytes = 32 << 20
+)
 
 // Open opens the store in a file, or makes one, with the folder that it is in.
 // It brings an older schema up to date, reads the journal, and checks that the
@@ -79,6 +84,9 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if err := checkFile(s.path); err != nil {
 		return err
 	}
+	if err := writable(s.path); err != nil {
+		return err
+	}
 	name, err := dsn(s.path, "rwc")
 	if err != nil {
 		return err
@@ -118,7 +126,11 @@ func (s *Store) open(ctx context.Context, o Options) error {
 // lockFile makes this the only store on the file. The lock is SQLite's own, on an
 // empty database beside the file, so that it works on all systems.
 func (s *Store) lockFile() error {
-	name, err := dsn(s.path+"-lock", "rwc")
+	path := s.path + "-lock"
+	if err := writable(path); err != nil {
+		return err
+	}
+	name, err := dsn(path, "rwc")
 	if err != nil {
 		return err
 	}
@@ -126,6 +138,16 @@ func (s *Store) lockFile() error {
 		return err
 	}
 	return s.lock.script("BEGIN EXCLUSIVE")
+}
+
+// writable makes a file if it is not there. The operating system says why it
+// cannot be written; SQLite only that.
+func writable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // the umask decides, as SQLite does it
+	if err != nil {
+		return explainPath("sqlite.Open", path, err)
+	}
+	return f.Close()
 }
 
 // checkFile looks at a file before SQLite does: SQLite takes an empty one for a
@@ -151,39 +173,59 @@ func checkFile(path string) error {
 	if info.Size() == 0 {
 		return nil
 	}
-	head := make([]byte, 16)
-	if _, err := io.ReadFull(f, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	head := make([]byte, headBytes)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return explainPath(op, path, err)
 	}
-	if !bytes.Equal(head, []byte("SQLite format 3\x00")) {
-		return store.Failure(store.ErrNotAStore, op, path, fmt.Errorf("it begins with %.16q, or is damaged at its very beginning", head))
+	const magic = "SQLite format 3\x00"
+	if begin := head[:min(n, len(magic))]; string(begin) != magic[:len(begin)] {
+		return store.Failure(store.ErrNotAStore, op, path, fmt.Errorf("it begins with %.16q, or is damaged at its very beginning", begin))
 	}
-	if info.Size() < 512 {
-		return damaged(op, path, fmt.Errorf("it was cut: it has %d bytes", info.Size()))
+	if whole := wholeSize(path, head[:n]); info.Size() < whole {
+		return damaged(op, path, fmt.Errorf("it was cut: it has %d bytes of %d", info.Size(), whole))
 	}
 	return nil
 }
 
-// quickCheck looks for pages that are missing or make no sense.
+// headBytes is the size of the header of a SQLite file. Its numbers are big
+// endian: the size of a page at 16, a counter of changes at 24, the size of the
+// file in pages at 28, which holds if the counter at 92 is the same.
+const headBytes = 100
+
+// wholeSize returns how large a file must be at least by its header. With a log
+// beside it the header may be old.
+func wholeSize(path string, head []byte) int64 {
+	if len(head) < headBytes {
+		return headBytes
+	}
+	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+		return headBytes
+	}
+	if !bytes.Equal(head[24:28], head[92:96]) {
+		return headBytes
+	}
+	page := int64(binary.BigEndian.Uint16(head[16:]))
+	if page == 1 {
+		page = 65536
+	}
+	return max(headBytes, page*int64(binary.BigEndian.Uint32(head[28:])))
+}
+
+// quickCheck looks for what makes no sense in a file that is not large.
 func (s *Store) quickCheck(ctx context.Context) error {
 	info, err := os.Stat(s.path)
 	if err != nil {
 		return explainPath("sqlite.Open", s.path, err)
 	}
-	var pages, page int64
-	const sql = "SELECT page_count, page_size FROM pragma_page_count(), pragma_page_size()"
-	err = s.w.query(ctx, sql, nil, func(row []driver.Value) error { pages, page = intOf(row[0]), intOf(row[1]); return nil })
-	if err != nil {
-		return err
-	}
-	_, err = os.Stat(s.path + "-wal")
-	if size := info.Size(); os.IsNotExist(err) && size < pages*page {
-		return damaged("sqlite.Open", s.path, fmt.Errorf("it was cut: it has %d bytes of %d", size, pages*page))
-	}
-	if info.Size() > quickCheckBytes {
+	pragma := "integrity_check(1)"
+	switch {
+	case info.Size() > quickCheckBytes:
 		return nil
+	case info.Size() > fullCheckBytes:
+		pragma = "quick_check(1)" // without the indexes
 	}
-	return s.w.query(ctx, "PRAGMA quick_check(1)", nil, func(row []driver.Value) error {
+	return s.w.query(ctx, "PRAGMA "+pragma, nil, func(row []driver.Value) error {
 		if text := textOf(row[0]); text != "ok" {
 			return damaged("sqlite.Open", s.path, errors.New(text))
 		}
@@ -281,7 +323,7 @@ func (s *Store) openReaders(o Options) error {
 		return err
 	}
 	for range o.Readers {
-		c, err := openConn(name, "busy_timeout = 5000", "query_only = 1", fmt.Sprintf("cache_size = -%d", o.CacheBytes/8/1024))
+		c, err := openConn(name, "busy_timeout = 5000", fmt.Sprintf("cache_size = -%d", o.CacheBytes/8/1024))
 		if err != nil {
 			return err
 		}

@@ -73,6 +73,7 @@ type Store struct {
 	group    group
 	leases   map[store.LeaseName]lease
 	failed   error // nothing can be written any more until the store is opened again
+	full     bool  // the last commit found no room
 	relaxed  bool  // the connection does not sync
 	savedID  int64 // the next number, as the file knows it
 	bufHint  int   // how large the next journal row may become

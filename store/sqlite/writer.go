@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"time"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/troupe-dev/troupe/store"
 )
 
@@ -100,20 +102,15 @@ func (s *Store) serve(all []*job) {
 // When the transaction fails as a whole each job is tried alone, so that one of
 // them, or the size of all, does not fail the others.
 func (s *Store) commit(all []*job) {
-	g := s.newGroup()
-	err := s.transaction(g, false, func() error {
-		for _, j := range all {
-			if j.batch != nil {
-				j.result, j.err = g.stage(j.batch)
-			} else {
-				j.err = g.stageChange(j.change)
-			}
-			if failed := (*sqlFailure)(nil); errors.As(j.err, &failed) {
-				return j.err
-			}
-		}
-		return nil
-	})
+	if s.full {
+		s.reuseLog()
+	}
+	g, err := s.tryCommit(all)
+	if resultCode(err)&0xff == sqlite3.SQLITE_FULL && !s.full {
+		s.reuseLog()
+		g, err = s.tryCommit(all)
+	}
+	s.full = resultCode(err)&0xff == sqlite3.SQLITE_FULL
 	if err != nil && len(all) > 1 && s.failed == nil {
 		for _, j := range all {
 			s.commit([]*job{j})
@@ -130,6 +127,29 @@ func (s *Store) commit(all []*job) {
 		}
 		j.done <- struct{}{}
 	}
+}
+
+// reuseLog moves what is in SQLite's log into the file, so that the log can be
+// written from its start again. On a full disk that can be all the room there is.
+func (s *Store) reuseLog() {
+	_ = s.w.script("PRAGMA wal_checkpoint(PASSIVE)") // whether it helped the next commit tells
+}
+
+func (s *Store) tryCommit(all []*job) (*group, error) {
+	g := s.newGroup()
+	return g, s.transaction(g, false, func() error {
+		for _, j := range all {
+			if j.batch != nil {
+				j.result, j.err = g.stage(j.batch)
+			} else {
+				j.err = g.stageChange(j.change)
+			}
+			if failed := (*sqlFailure)(nil); errors.As(j.err, &failed) {
+				return j.err
+			}
+		}
+		return nil
+	})
 }
 
 // stageChange stages what is not a batch.
