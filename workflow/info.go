@@ -41,6 +41,9 @@ type RunInfo struct {
 	// Rejects are the first rows that each node set aside, at most
 	// [StartOptions].RejectsKept of one node, in the order of the nodes.
 	Rejects []Reject `json:"rejects,omitempty"`
+	// RejectsFile is the file that has all of them, once the run is completed;
+	// empty if the definition names none.
+	RejectsFile string `json:"rejects_file,omitempty"`
 	// RejectedTotal counts the rows that were set aside by all nodes.
 	RejectedTotal int64 `json:"rejected_total"`
 	// Error says in one line why the run failed or was cancelled.

@@ -29,6 +29,9 @@ func TestRejects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if info.RejectsFile != filepath.Join(dir, "rejects.csv") {
+			t.Errorf("the file is said to be %q", info.RejectsFile)
+		}
 		lines := strings.Split(string(text), "\n")
 		if len(lines) != 27 || lines[0] != "node,file,line,column,reason,raw" || lines[2] != "in,in.csv,5,n,not a number,x4" {
 			t.Errorf("the file is %s", text)
@@ -41,8 +44,8 @@ func TestRejectsOfAFailedRun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	inLab(t, "rejects: sub/rejects.csv\n"+line(50, ", fail_at: 30, reject_every: 2"), &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
-		if _, err := start(StartOptions{OutputDir: dir}).Wait(t.Context()); err == nil {
-			t.Error("the run is completed")
+		if info, err := start(StartOptions{OutputDir: dir}).Wait(t.Context()); err == nil || info.RejectsFile != "" {
+			t.Errorf("the run is %s, its rejects are in %q", info.State, info.RejectsFile)
 		}
 		left, err := os.ReadDir(filepath.Join(dir, "sub"))
 		if err != nil || len(left) != 0 {

@@ -213,6 +213,9 @@ func (r *Run) Info() RunInfo {
 		info.Error, info.ErrorCode = r.err.Error(), fault.CodeOf(r.err)
 	}
 	r.mu.Unlock()
+	if r.rejects != nil && info.State == StateCompleted {
+		info.RejectsFile = r.rejects.path
+	}
 	for i, t := range r.nodes {
 		var rejects []Reject
 		info.Nodes[i], rejects = t.info()

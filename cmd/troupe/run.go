@@ -142,7 +142,7 @@ func (a *app) printRejects(info workflow.RunInfo) {
 	if len(info.Rejects) == 0 {
 		return
 	}
-	fmt.Fprintf(a.stdout, "\nset aside:\n")
+	fmt.Fprintf(a.stdout, "\nset aside%s:\n", in(info.RejectsFile))
 	for _, r := range info.Rejects[:min(len(info.Rejects), rejectsShown)] {
 		where := r.File
 		if r.Line > 0 {
@@ -159,6 +159,14 @@ func (a *app) printRejects(info workflow.RunInfo) {
 	if more := info.RejectedTotal - int64(min(len(info.Rejects), rejectsShown)); more > 0 {
 		fmt.Fprintf(a.stdout, "  and %s more\n", grouped(more))
 	}
+}
+
+// in names a file, if there is one.
+func in(file string) string {
+	if file == "" {
+		return ""
+	}
+	return ", all of it in " + file
 }
 
 // summary is a finished run in one line.
