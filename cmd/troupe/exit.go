@@ -33,13 +33,14 @@ const exitCodesTopic = `Exit codes of every troupe command:
   0    done; every check passed
   1    a run or a check failed
   2    wrong usage: an unknown command or flag, a missing argument
-  3    an invalid workflow definition or configuration
+  3    an invalid workflow definition or configuration, also one that names
+       a source file which is not there
   4    the environment: a taken port, a full disk, a file that cannot be
        read or written
   130  interrupted: a workflow was stopped by Ctrl-C before its end, or a
        second Ctrl-C did not wait for a graceful stop
 
-A server that was told to stop by SIGINT or SIGTERM and drained in time
+A server that was told to stop by SIGINT, SIGTERM or SIGHUP and drained in time
 exits 0. Errors are lines on standard error; results go to standard output.`
 
 // exitCodesCommand is a help topic: it has no action of its own.

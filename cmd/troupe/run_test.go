@@ -33,6 +33,17 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Where the definition asks for a file of the rows set aside, it is named.
+func TestRunNamesTheFileOfRejects(t *testing.T) {
+	t.Parallel()
+	dir, file := workflowDir(t, "rejects: bad.csv\n"+goodDefinition)
+	r := troupe(t, "run", file, "--out", dir)
+	r.expect(t, exitOK)
+	if want := "\nset aside, all of it in " + filepath.Join(dir, "bad.csv") + ":\n"; !strings.Contains(r.stdout, want) {
+		t.Errorf("stdout lacks %q:\n%s", want, r.stdout)
+	}
+}
+
 func TestRunJSON(t *testing.T) {
 	t.Parallel()
 	_, file := workflowDir(t, goodDefinition)
@@ -162,6 +173,18 @@ func blockedRun(t *testing.T, args ...string) (*process, string) {
 		t.Fatalf("it did not read from the pipe in time: %s", p.stderr)
 	}
 	return p, dir
+}
+
+// A run whose terminal is gone cleans up as after Ctrl-C, unless it was told,
+// as by nohup, that it may outlive it.
+func TestRunOutlivedByItsTerminal(t *testing.T) {
+	t.Parallel()
+	p, dir := blockedRun(t, "--shutdown-timeout", "300ms")
+	p.signal(syscall.SIGHUP)
+	p.wait().expect(t, exitInterrupted, "stopping; once more stops at once")
+	if got := listDir(t, dir); strings.Contains(" "+got, " out.csv") || strings.Contains(got, ".tmp") {
+		t.Errorf("it left: %s", got)
+	}
 }
 
 // Req A8, O1: an interrupted run ends within the shutdown timeout, whatever its

@@ -8,13 +8,17 @@ import (
 	"syscall"
 )
 
-// interruptible returns a context that the first SIGINT or SIGTERM cancels, with
-// errInterrupted as its cause. A second signal ends the process at once. The
+// interruptible returns a context that the first SIGINT, SIGTERM or SIGHUP
+// cancels, with errInterrupted as its cause. A SIGHUP that is ignored, as under
+// nohup, stays ignored. A second signal ends the process at once. The
 // returned function gives the signals back; it waits for its goroutine.
 func (a *app) interruptible(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
