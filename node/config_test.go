@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/troupe-dev/troupe/internal/files"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
@@ -202,7 +204,7 @@ func TestLoadUnreadableFile(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	}
-	if _, err := Load(Sources{File: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := Load(Sources{File: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "it is a directory, not a file") || !errors.Is(err, files.ErrDirectory) {
 		t.Errorf("a directory: error %v", err)
 	}
 	large := writeConfig(t, strings.Repeat("#", configBytesMax+1))

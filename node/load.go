@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/internal/suggest"
 	"github.com/troupe-dev/troupe/internal/yamldoc"
 )
@@ -399,7 +400,10 @@ func readBounded(path string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file")
+		if info.IsDir() {
+			return nil, files.ErrDirectory
+		}
+		return nil, files.ErrNotRegular
 	}
 	if info.Size() > max {
 		return nil, fmt.Errorf("%d bytes, at most %d are read", info.Size(), max)
