@@ -111,7 +111,6 @@ func (e *entity[C, E]) recover(ctx context.Context) error {
 	for event, err := range e.w.store.Read(ctx, e.stream, pos+1) {
 		switch {
 		case errors.Is(err, store.ErrUnknownStream):
-			err = nil
 			continue
 		case err != nil:
 			return e.unrecovered(pos, err)

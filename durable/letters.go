@@ -91,7 +91,7 @@ func (l *Letters) Inspect(ctx context.Context, id store.LetterID) (Inspection, e
 	m, err := parseMeta(letter.Meta)
 	if err != nil {
 		in.Problem = &wire.PoisonError{Message: wire.Message{Type: letter.Type, Data: letter.Data}, Cause: err}
-		return in, nil
+		return in, nil //nolint:nilerr // a letter that can't be read is what the caller wants to see
 	}
 	in.Codec, in.Redrives, in.Origin = m.codec, m.redrives, m.origin
 	in.JSON, in.Problem = l.types.JSON(wire.Message{Type: letter.Type, Codec: m.codec, Data: letter.Data})

@@ -3,6 +3,7 @@ package durable
 import (
 	"crypto/rand"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func (l *liveMessages[M]) repliesOf(m M) []failer {
 	}
 	var found []failer
 	for _, path := range known.([]replyPath) {
-		if r, ok := v.FieldByIndex(path).Interface().(failer); ok && !v.FieldByIndex(path).IsZero() {
+		if r, ok := reflect.TypeAssert[failer](v.FieldByIndex(path)); ok && !v.FieldByIndex(path).IsZero() {
 			found = append(found, r)
 		}
 	}
@@ -68,7 +69,7 @@ func replyPaths(t reflect.Type, at replyPath) []replyPath {
 	var found []replyPath
 	for i := range t.NumField() {
 		if f := t.Field(i); f.IsExported() {
-			found = append(found, replyPaths(f.Type, append(at[:len(at):len(at)], i))...)
+			found = append(found, replyPaths(f.Type, append(slices.Clip(at), i))...)
 		}
 	}
 	return found

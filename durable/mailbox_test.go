@@ -730,8 +730,7 @@ func TestPanicStack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stacks := make(chan string, 8)
 		sys := actor.NewSystem(actor.Options{Logger: discard, Hooks: []actor.Hooks{{Failed: func(_ actor.Address, err error, _ actor.Directive) {
-			var p *actor.PanicError
-			if errors.As(err, &p) {
+			if p, ok := errors.AsType[*actor.PanicError](err); ok {
 				stacks <- p.Stack()
 			}
 		}}}})

@@ -82,7 +82,7 @@ func (m *meta) set(key, value string) error {
 		m.live = value
 	case "redrives":
 		n, err := strconv.ParseUint(value, 10, 31)
-		m.redrives = int(n) //nolint:gosec // 31 bits
+		m.redrives = int(n)
 		return err
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -253,9 +254,7 @@ func (w *worker[M]) known(ctx context.Context, o Origin) (bool, error) {
 			return false, err
 		}
 		w.cursors = make(map[store.Producer]uint64, len(all))
-		for p, n := range all {
-			w.cursors[p] = n
-		}
+		maps.Copy(w.cursors, all)
 	}
 	return o.Seq <= w.cursors[o.Producer], nil
 }
@@ -263,8 +262,7 @@ func (w *worker[M]) known(ctx context.Context, o Origin) (bool, error) {
 // logPoison writes the record of a message that does not decode.
 func (w *worker[M]) logPoison(ctx *actor.Context[item[M]], p *part, err error) {
 	raw := p.msg.Data
-	var poison *wire.PoisonError
-	if errors.As(err, &poison) {
+	if poison, ok := errors.AsType[*wire.PoisonError](err); ok {
 		raw = poison.Message.Data
 	}
 	attrs := fault.Attrs(p.record(err))

@@ -121,7 +121,7 @@ func workers(h *harness) {
 		for {
 			got, err := store.Receive(ctx, h.s, r)
 			if err != nil && ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the end that was asked for
 			}
 			if err != nil {
 				return err
@@ -186,8 +186,12 @@ func readers(h *harness) {
 				if err != nil {
 					return err
 				}
-				if head, err := h.s.Head(h.Context(), s); err != nil || head != store.Position(2*n+2) {
-					return fmt.Errorf("head = %d, %v after appending up to %d", head, err, 2*n+2)
+				head, err := h.s.Head(h.Context(), s)
+				if err != nil {
+					return err
+				}
+				if head != store.Position(2*n+2) {
+					return fmt.Errorf("head = %d after appending up to %d", head, 2*n+2)
 				}
 			}
 			return nil

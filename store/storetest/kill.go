@@ -112,7 +112,7 @@ func killOnce(t *testing.T, place string, n int, acked []store.Position) error {
 	}
 	_ = cmd.Process.Kill() // it may have ended
 	if err := cmd.Wait(); failed == nil && cmd.ProcessState.Exited() {
-		failed = fmt.Errorf("the child ended by itself: %v\n%s%s", err, other.String(), stderr.String())
+		failed = fmt.Errorf("the child ended by itself: %w\n%s%s", err, other.String(), stderr.String())
 	}
 	return failed
 }
@@ -131,7 +131,7 @@ func killChild(t *testing.T, o KillOptions, place string) {
 	say := func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
-		fmt.Fprintf(os.Stdout, format+"\n", args...)
+		_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
 	}
 	var wg sync.WaitGroup
 	for i := range killProducers {

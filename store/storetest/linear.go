@@ -44,7 +44,7 @@ func linear(t *testing.T, open Opener, seeds []uint64, model porcupine.Model, on
 	var wg sync.WaitGroup
 	for client, seed := range seeds {
 		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // tests repeat their randomness
+			rnd := rand.New(rand.NewPCG(seed, 2))
 			for range each {
 				call := time.Since(start).Nanoseconds()
 				in, out := once(h, rnd, client)

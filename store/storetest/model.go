@@ -293,8 +293,8 @@ func (m *model) receive(r store.ReceiveRequest) []store.MessageID {
 			normal = append(normal, id)
 		}
 	}
-	all := append(high, normal...)
-	return all[:min(len(all), r.Max)]
+	high = append(high, normal...)
+	return high[:min(len(high), r.Max)]
 }
 
 // received notes what was received.
@@ -304,14 +304,6 @@ func (m *model) received(all []store.Message) {
 		msg.receipt = got.Receipt
 		msg.attempts++
 		m.messages[got.ID] = msg
-	}
-}
-
-// crash is what opening the store again does: nobody holds anything any more.
-func (m *model) crash() {
-	for id, msg := range m.messages {
-		msg.receipt = store.Receipt{}
-		m.messages[id] = msg
 	}
 }
 

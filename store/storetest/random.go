@@ -136,7 +136,7 @@ func (w *walk) add(b *store.Batch) {
 		b.Trims = append(b.Trims, store.Trim{Stream: s, Through: through})
 	case 5:
 		c := store.Cursor{Scope: w.one("s", "t"), Producer: store.Producer(w.one("p", "q", "r"))}
-		c.Seq = max(1, w.m.cursors[c.Scope][c.Producer]+uint64(w.rnd.IntN(8)))
+		c.Seq = max(1, w.m.cursors[c.Scope][c.Producer]+w.rnd.Uint64N(8))
 		c.Forget = w.rnd.IntN(10) == 0
 		b.Cursors = append(b.Cursors, c)
 	case 6:
@@ -152,7 +152,7 @@ func (w *walk) add(b *store.Batch) {
 		w.addLetter(b)
 	default:
 		p := store.Put{
-			Queue: w.queue(), Key: w.one("", "x", "y"), Priority: store.Priority(w.rnd.IntN(2)),
+			Queue: w.queue(), Key: w.one("", "x", "y"), Priority: []store.Priority{store.Normal, store.High}[w.rnd.IntN(2)],
 			Envelope: store.Envelope{Type: "t", Data: w.data(), RequestID: strconv.Itoa(w.rnd.IntN(200))},
 		}
 		if w.rnd.IntN(2) == 0 {

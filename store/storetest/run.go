@@ -252,5 +252,5 @@ func seeded(t testing.TB) *rand.Rand {
 			t.Logf("to repeat it: STORETEST_SEED=%d", seed)
 		}
 	})
-	return rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // tests repeat their randomness
+	return rand.New(rand.NewPCG(seed, 1))
 }
