@@ -17,7 +17,7 @@ func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path, backup := filepath.Join(dir, "store.db"), filepath.Join(dir, "backup.db")
-	s, err := sqlite.Open(t.Context(), path, sqlite.Options{JournalBytes: 60_000})
+	s, err := sqlite.Open(t.Context(), path, options(60_000))
 	must(t, err)
 	fill(t, s)
 	want, err := dump(s)
@@ -137,7 +137,7 @@ func TestBackupWhileWriting(t *testing.T) {
 func TestBackupThatFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := sqlite.Open(t.Context(), filepath.Join(dir, "store.db"), sqlite.Options{})
+	s, err := sqlite.Open(t.Context(), filepath.Join(dir, "store.db"), options(0))
 	must(t, err)
 	defer s.Close()
 	fill(t, s)

@@ -19,7 +19,7 @@ import (
 func filled(t *testing.T) (path, content string) {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := sqlite.Open(t.Context(), filepath.Join(dir, "live.db"), sqlite.Options{JournalBytes: 60_000})
+	s, err := sqlite.Open(t.Context(), filepath.Join(dir, "live.db"), options(60_000))
 	must(t, err)
 	defer s.Close()
 	fill(t, s)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/store"
+	"github.com/troupe-dev/troupe/store/sqlite"
 )
 
 func must(tb testing.TB, err error) {
@@ -34,6 +35,15 @@ func bytesOf(n, seed int) []byte {
 	return b
 }
 
+// century is how long fill has requests remembered, because files that it made are
+// in testdata.
+const century = 100 * 365 * 24 * time.Hour
+
+// options are good for fill.
+func options(journalBytes int) sqlite.Options {
+	return sqlite.Options{JournalBytes: journalBytes, Limits: store.Limits{DedupMax: century}}
+}
+
 // fill puts something into every table.
 func fill(tb testing.TB, s store.Store) {
 	tb.Helper()
@@ -55,8 +65,8 @@ func fill(tb testing.TB, s store.Store) {
 			}},
 			Puts: []store.Put{
 				{Queue: "mail", Key: string(name), Envelope: store.Envelope{Type: "t", RequestID: "r", Data: bytesOf(150, i)}},
-				{Queue: "mail", Priority: store.High, Dedup: 24 * time.Hour, Envelope: store.Envelope{RequestID: string(name), Data: bytesOf(5000, i)}},
-				{Queue: "asked", Dedup: 24 * time.Hour, Envelope: store.Envelope{RequestID: string(name)}},
+				{Queue: "mail", Priority: store.High, Dedup: century, Envelope: store.Envelope{RequestID: string(name), Data: bytesOf(5000, i)}},
+				{Queue: "asked", Dedup: century, Envelope: store.Envelope{RequestID: string(name)}},
 			},
 		})
 		if _, err := s.Acquire(context.Background(), store.LeaseName(name), "owner", 24*time.Hour); err != nil {

@@ -45,15 +45,13 @@ func explain(op, path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *fault.Error
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	var failed *sqlFailure
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*sqlFailure](err); ok {
 		err = failed.err
 	}
 	if sentinel := sentinels[resultCode(err)&0xff]; sentinel != nil {
@@ -86,8 +84,7 @@ func explainPath(op, path string, err error) error {
 
 // resultCode returns the extended result code of an error of SQLite, or 0.
 func resultCode(err error) int {
-	var raised *sqlite.Error
-	if errors.As(err, &raised) {
+	if raised, ok := errors.AsType[*sqlite.Error](err); ok {
 		return raised.Code()
 	}
 	return 0

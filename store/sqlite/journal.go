@@ -3,6 +3,7 @@ package sqlite
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/troupe-dev/troupe/store"
 )
@@ -203,13 +204,13 @@ func (mem *memory) replayAppend(r *reader, tables lookup) error {
 		if r.err != nil {
 			return r.err
 		}
-		if e.Position != first+store.Position(i) { //nolint:gosec // below the length of the row
-			return fmt.Errorf("stream %s has position %d in place of %d", name, e.Position, first+store.Position(i)) //nolint:gosec // as above
+		if e.Position != first+store.Position(i) {
+			return fmt.Errorf("stream %s has position %d in place of %d", name, e.Position, first+store.Position(i))
 		}
 	}
 	data := start[:len(start)-len(r.b)]
 	last := first + store.Position(n) - 1 //nolint:gosec // below the length of the row
-	mem.apply(&op{kind: opAppend, stream: s, run: run{first, last, data[:len(data):len(data)]}})
+	mem.apply(&op{kind: opAppend, stream: s, run: run{first, last, slices.Clip(data)}})
 	return nil
 }
 

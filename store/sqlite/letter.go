@@ -36,7 +36,7 @@ func letterOf(row []driver.Value) (store.Letter, error) {
 		},
 		ErrorMessage: textOf(row[7]), ErrorType: textOf(row[8]), RetryCount: int(intOf(row[9])),
 		CreatedAt: timeOf(intOf(row[10])), LastRetryAt: timeOf(intOf(row[11])), Version: intOf(row[12]),
-		Queue: store.Queue(textOf(row[13])), Priority: store.Priority(intOf(row[14]) & 1), Key: textOf(row[15]), //nolint:gosec // one bit
+		Queue: store.Queue(textOf(row[13])), Priority: store.Priority(intOf(row[14]) & 1), Key: textOf(row[15]),
 	}
 	if rowSum(int64(l.ID), l.Meta, l.Data) != intOf(row[16]) {
 		return store.Letter{}, damaged("store.Letter", fmt.Sprintf("letter %d", l.ID), errSum)

@@ -43,7 +43,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the umask decides, as for any folder
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, explainPath(op, path, err)
 	}
 	s := &Store{
@@ -143,7 +143,7 @@ func (s *Store) lockFile() error {
 // writable makes a file if it is not there. The operating system says why it
 // cannot be written; SQLite only that.
 func writable(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // the umask decides, as SQLite does it
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return explainPath("sqlite.Open", path, err)
 	}
@@ -284,7 +284,7 @@ const messageSQL = "SELECT id, queue, priority, key, time, until, attempts, dedu
 func (mem *memory) messageOf(row []driver.Value) (*message, error) {
 	m := &message{
 		id: store.MessageID(intOf(row[0])), queue: mem.queue(store.Queue(textOf(row[1]))), key: textOf(row[3]),
-		priority:  store.Priority(intOf(row[2]) & 1), //nolint:gosec // one bit
+		priority:  store.Priority(intOf(row[2]) & 1),
 		time:      intOf(row[4]),
 		until:     intOf(row[5]),
 		attempts:  int32(intOf(row[6])), //nolint:gosec // behind a checksum

@@ -153,7 +153,7 @@ func TestBubble(t *testing.T) {
 func TestNoOrphans(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
-	s, err := sqlite.Open(t.Context(), path, sqlite.Options{JournalBytes: 60_000})
+	s, err := sqlite.Open(t.Context(), path, options(60_000))
 	must(t, err)
 	fill(t, s)
 	for i := range 20 {

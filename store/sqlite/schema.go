@@ -107,7 +107,7 @@ CREATE TABLE metadata (
 CREATE TABLE blobs (
 	id   INTEGER PRIMARY KEY,
 	hash BLOB NOT NULL, -- SHA-256 of data
-	data BLOB NOT NULL
+	BLOB NOT NULL
 );
 
 -- raw_bytes comes last, so that lists and filters do not read it.
