@@ -70,7 +70,7 @@ func copyStore(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer func() { _ = c.close() }()
 	if err := vacuumInto(ctx, c, to); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func writeNew(op, path string, write func(temp string) error) (err error) {
 	if err != nil {
 		return explainPath(op, path, err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	temp := filepath.Join(dir, "store.db")
 	if err := write(temp); err != nil {
 		return err

@@ -42,7 +42,7 @@ func checkPathIn(ctx context.Context, op, path string) ([]store.Finding, error) 
 	if err != nil {
 		return nil, explain(op, path, err)
 	}
-	defer c.close()
+	defer func() { _ = c.close() }()
 	version, err := identify(c, op, path)
 	if err != nil {
 		return nil, err

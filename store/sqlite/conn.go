@@ -77,19 +77,15 @@ func (s *stmt) bind(args []driver.Value) []driver.NamedValue {
 	return s.args
 }
 
-// exec runs a statement and returns how many rows it changed. Arguments are
-// int64, string or []byte.
-func (c *conn) exec(sql string, args ...driver.Value) (int64, error) {
+// exec runs a statement. Arguments are int64, string or []byte.
+func (c *conn) exec(sql string, args ...driver.Value) error {
 	s, err := c.prepare(sql)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	r, err := s.raw.(driver.StmtExecContext).ExecContext(context.Background(), s.bind(args))
+	_, err = s.raw.(driver.StmtExecContext).ExecContext(context.Background(), s.bind(args))
 	clear(s.args)
-	if err != nil {
-		return 0, err
-	}
-	return r.RowsAffected()
+	return err
 }
 
 // query runs a statement and calls f with each row. The row is good during the

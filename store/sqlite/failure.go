@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -84,7 +83,8 @@ func explainPath(op, path string, err error) error {
 
 // resultCode returns the extended result code of an error of SQLite, or 0.
 func resultCode(err error) int {
-	if raised, ok := errors.AsType[*sqlite.Error](err); ok {
+	var raised interface{ Code() int } // an error of the driver
+	if errors.As(err, &raised) {
 		return raised.Code()
 	}
 	return 0

@@ -32,7 +32,7 @@ type folder struct {
 
 func (f *folder) exec(sql string, args ...driver.Value) {
 	if f.err == nil {
-		_, f.err = f.c.exec(sql, args...)
+		f.err = f.c.exec(sql, args...)
 	}
 }
 

@@ -79,10 +79,10 @@ func (g *group) record(o op) {
 }
 
 // exec changes a table directly.
-func (g *group) exec(sql string, args ...driver.Value) (int64, error) {
+func (g *group) exec(sql string, args ...driver.Value) error {
 	g.direct = true
-	n, err := g.s.w.exec(sql, args...)
-	return n, broken(err)
+	err := g.s.w.exec(sql, args...)
+	return broken(err)
 }
 
 // one runs a query of at most one row and reports whether there was one. The
@@ -190,7 +190,7 @@ func (g *group) blob(data []byte) (int64, error) {
 	}
 	id := g.nextID()
 	hash := sha256.Sum256(data)
-	_, err := g.exec("INSERT INTO blobs (id, hash, data) VALUES (?, ?, ?)", id, hash[:], data)
+	err := g.exec("INSERT INTO blobs (id, hash, data) VALUES (?, ?, ?)", id, hash[:], data)
 	return id, err
 }
 
@@ -264,7 +264,7 @@ func (g *group) snapshots(b *store.Batch) error {
 			data = nil
 		}
 		row := []driver.Value{string(n.Stream), int64(n.Position), ms, n.Type, blob, int64(len(n.Data)), data}
-		_, err = g.exec("INSERT OR REPLACE INTO snapshots (stream, position, time, type, blob, size, data, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		err = g.exec("INSERT OR REPLACE INTO snapshots (stream, position, time, type, blob, size, data, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 			append(row, rowSum(row...))...)
 		if err != nil {
 			return err
@@ -275,11 +275,11 @@ func (g *group) snapshots(b *store.Batch) error {
 
 // dropSnapshot deletes the snapshot of a stream with its blob.
 func (g *group) dropSnapshot(s store.Stream) error {
-	_, err := g.exec("DELETE FROM blobs WHERE id = (SELECT blob FROM snapshots WHERE stream = ? AND blob > 0)", string(s))
+	err := g.exec("DELETE FROM blobs WHERE id = (SELECT blob FROM snapshots WHERE stream = ? AND blob > 0)", string(s))
 	if err != nil {
 		return err
 	}
-	_, err = g.exec("DELETE FROM snapshots WHERE stream = ?", string(s))
+	err = g.exec("DELETE FROM snapshots WHERE stream = ?", string(s))
 	return err
 }
 
@@ -357,10 +357,10 @@ func (g *group) sets(b *store.Batch, r *store.Result) error {
 		}
 		if set.Delete {
 			version = store.Absent
-			_, err = g.exec("DELETE FROM metadata WHERE key = ?", set.Key)
+			err = g.exec("DELETE FROM metadata WHERE key = ?", set.Key)
 		} else {
 			version++
-			_, err = g.exec("INSERT OR REPLACE INTO metadata (key, version, value, sum) VALUES (?, ?, ?, ?)",
+			err = g.exec("INSERT OR REPLACE INTO metadata (key, version, value, sum) VALUES (?, ?, ?, ?)",
 				set.Key, version, set.Value, rowSum(set.Key, version, set.Value))
 		}
 		if err != nil {

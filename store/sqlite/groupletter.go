@@ -25,7 +25,7 @@ func (g *group) letterValues(id int64, l *store.Letter, version int64) []driver.
 }
 
 func (g *group) insertLetter(id int64, l *store.Letter, version int64) error {
-	_, err := g.exec("INSERT INTO dead_letter_queue (id, "+letterColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	err := g.exec("INSERT INTO dead_letter_queue (id, "+letterColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		append([]driver.Value{id}, g.letterValues(id, l, version)...)...)
 	return err
 }
@@ -61,7 +61,7 @@ func (g *group) letterDeletes(b *store.Batch) error {
 		if _, err := g.checkLetter(d.ID, d.Version); err != nil {
 			return err
 		}
-		if _, err := g.exec("DELETE FROM dead_letter_queue WHERE id = ?", int64(d.ID)); err != nil {
+		if err := g.exec("DELETE FROM dead_letter_queue WHERE id = ?", int64(d.ID)); err != nil {
 			return err
 		}
 	}
@@ -76,7 +76,7 @@ func (g *group) letterEdits(b *store.Batch) error {
 			return err
 		}
 		// The columns stand in one place, so the row is written anew.
-		if _, err := g.exec("DELETE FROM dead_letter_queue WHERE id = ?", int64(l.ID)); err != nil {
+		if err := g.exec("DELETE FROM dead_letter_queue WHERE id = ?", int64(l.ID)); err != nil {
 			return err
 		}
 		if err := g.insertLetter(int64(l.ID), l, version+1); err != nil {

@@ -32,7 +32,7 @@ func (g *group) writeLease(name store.LeaseName, l lease) error {
 		}
 	}})
 	leases[name] = l
-	_, err := g.exec("INSERT OR REPLACE INTO leases (name, owner, epoch, until, sum) VALUES (?, ?, ?, ?, ?)",
+	err := g.exec("INSERT OR REPLACE INTO leases (name, owner, epoch, until, sum) VALUES (?, ?, ?, ?, ?)",
 		string(name), l.owner, int64(l.epoch), l.until, rowSum(string(name), l.owner, int64(l.epoch), l.until))
 	return err
 }

@@ -295,7 +295,8 @@ func (mem *memory) messageOf(row []driver.Value) (*message, error) {
 	if rowSum(row[:9]...) != intOf(row[9]) {
 		return m, errSum
 	}
-	return m, m.restore(bytesOf(row[10]))
+	err := m.restore(bytesOf(row[10]))
+	return m, err
 }
 
 // loadMessages reads the messages that were folded. A message that is damaged

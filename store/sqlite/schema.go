@@ -106,8 +106,8 @@ CREATE TABLE metadata (
 
 CREATE TABLE blobs (
 	id   INTEGER PRIMARY KEY,
-	hash BLOB NOT NULL, -- SHA-256 of data
-	BLOB NOT NULL
+	hash BLOB NOT NULL, -- SHA-256 of the payload
+	data BLOB NOT NULL
 );
 
 -- raw_bytes comes last, so that lists and filters do not read it.

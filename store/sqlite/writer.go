@@ -213,7 +213,7 @@ func (s *Store) begin(relaxed bool) error {
 		}
 		s.relaxed = relaxed
 	}
-	_, err := s.w.exec("BEGIN IMMEDIATE")
+	err := s.w.exec("BEGIN IMMEDIATE")
 	return broken(err)
 }
 
@@ -222,19 +222,19 @@ func (s *Store) end(g *group) error {
 	switch {
 	case g.records > 0:
 		g.buf = sealJournalRow(g.buf, s.mem.nextID, s.mem.nextGrant)
-		if _, err := s.w.exec("INSERT INTO journal (data) VALUES (?)", g.buf); err != nil {
+		if err := s.w.exec("INSERT INTO journal (data) VALUES (?)", g.buf); err != nil {
 			return broken(err)
 		}
 	case !g.direct:
-		_, err := s.w.exec("ROLLBACK") // nothing to write
+		err := s.w.exec("ROLLBACK") // nothing to write
 		return broken(err)
 	case s.mem.nextID != s.savedID:
-		if _, err := s.w.exec(counterSQL, "id", s.mem.nextID, rowSum("id", s.mem.nextID)); err != nil {
+		if err := s.w.exec(counterSQL, "id", s.mem.nextID, rowSum("id", s.mem.nextID)); err != nil {
 			return broken(err)
 		}
 	}
 	start := time.Now()
-	if _, err := s.w.exec("COMMIT"); err != nil {
+	if err := s.w.exec("COMMIT"); err != nil {
 		return broken(err)
 	}
 	s.stats.synced(time.Since(start))
