@@ -50,7 +50,7 @@ func checkPathIn(ctx context.Context, op, path string) ([]store.Finding, error) 
 	if version == 0 {
 		return nil, store.Failure(store.ErrNotAStore, op, path, errors.New("it is empty"))
 	}
-	findings, err := checkAll(ctx, c)
+	findings, err := checkAll(ctx, c, version)
 	return findings, explain(op, path, err)
 }
 
@@ -86,7 +86,7 @@ func rootCause(err error) string {
 // the store goes on working.
 func (s *Store) Check(ctx context.Context) (findings []store.Finding, err error) {
 	err = s.read(ctx, "sqlite.Check", func(c *conn) error {
-		findings, err = checkAll(ctx, c)
+		findings, err = checkAll(ctx, c, schemaVersion)
 		return err
 	})
 	return findings, err
@@ -107,7 +107,7 @@ func (k *checker) found(place string, problem error) {
 
 // checkAll reads everything in one transaction. All versions of the schema have
 // the tables that it reads.
-func checkAll(ctx context.Context, c *conn) ([]store.Finding, error) {
+func checkAll(ctx context.Context, c *conn, version int64) ([]store.Finding, error) {
 	if err := c.script("BEGIN"); err != nil {
 		return nil, err
 	}
@@ -121,11 +121,18 @@ func checkAll(ctx context.Context, c *conn) ([]store.Finding, error) {
 			return nil
 		})
 	}
+	schema := func() error {
+		problems, err := checkSchema(ctx, c, version)
+		for _, p := range problems {
+			k.found("schema", p)
+		}
+		return err
+	}
 	for _, step := range []struct {
 		table string
 		check func() error
 	}{
-		{"structure", structure}, {"streams and chunks", k.streams}, {"small tables", k.small}, {"blobs", k.blobs},
+		{"structure", structure}, {"schema", schema}, {"streams and chunks", k.streams}, {"small tables", k.small}, {"blobs", k.blobs},
 		{"snapshots", k.snapshotBlobs}, {"messages and journal", k.messages},
 	} {
 		err := step.check()

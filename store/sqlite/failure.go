@@ -35,6 +35,7 @@ var sentinels = map[int]*fault.Error{
 	sqlite3.SQLITE_LOCKED:   store.ErrInUse,
 	sqlite3.SQLITE_CORRUPT:  store.ErrDamaged,
 	sqlite3.SQLITE_NOTADB:   store.ErrDamaged,
+	sqlite3.SQLITE_ERROR:    store.ErrDamaged, // no statement here is wrong: a table is
 	sqlite3.SQLITE_IOERR:    store.ErrDisk,
 }
 

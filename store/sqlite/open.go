@@ -111,7 +111,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	if err := migrate(s.w, version); err != nil {
+	if err := migrate(s.w, version, schemaVersion); err != nil {
 		return err
 	}
 	if err := s.quickCheck(ctx); err != nil {
@@ -182,6 +182,9 @@ func checkFile(path string) error {
 	if begin := head[:min(n, len(magic))]; string(begin) != magic[:len(begin)] {
 		return store.Failure(store.ErrNotAStore, op, path, fmt.Errorf("it begins with %.16q, or is damaged at its very beginning", begin))
 	}
+	if n == headBytes && (head[18]-1 > 1 || head[19]-1 > 1) {
+		return damaged(op, path, fmt.Errorf("its header has format %d and %d, want 1 or 2", head[18], head[19]))
+	}
 	if whole := wholeSize(path, head[:n]); info.Size() < whole {
 		return damaged(op, path, fmt.Errorf("it was cut: it has %d bytes of %d", info.Size(), whole))
 	}
@@ -189,8 +192,9 @@ func checkFile(path string) error {
 }
 
 // headBytes is the size of the header of a SQLite file. Its numbers are big
-// endian: the size of a page at 16, a counter of changes at 24, the size of the
-// file in pages at 28, which holds if the counter at 92 is the same.
+// endian: the size of a page at 16, the formats for writing and reading at 18 and
+// 19, a counter of changes at 24, the size of the file in pages at 28, which holds
+// if the counter at 92 is the same.
 const headBytes = 100
 
 // wholeSize returns how large a file must be at least by its header. With a log
@@ -212,8 +216,16 @@ func wholeSize(path string, head []byte) int64 {
 	return max(headBytes, page*int64(binary.BigEndian.Uint32(head[28:])))
 }
 
-// quickCheck looks for what makes no sense in a file that is not large.
+// quickCheck looks for what makes no sense in the schema, and in all of a file that
+// is not large.
 func (s *Store) quickCheck(ctx context.Context) error {
+	problems, err := checkSchema(ctx, s.w, schemaVersion)
+	if err != nil {
+		return err
+	}
+	if len(problems) > 0 {
+		return damaged("sqlite.Open", s.path, problems[0])
+	}
 	info, err := os.Stat(s.path)
 	if err != nil {
 		return explainPath("sqlite.Open", s.path, err)

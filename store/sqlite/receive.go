@@ -32,8 +32,8 @@ func (s *Store) Receive(ctx context.Context, r store.ReceiveRequest) ([]store.Me
 	if !s.hasReady(r.Queue) {
 		return nil, s.checkOpen(op)
 	}
-	j := jobs.Get().(*job)
-	defer j.free()
+	j := s.newJob()
+	defer s.free(j)
 	rec := &receive{request: r}
 	j.receive = rec
 	if err := s.submit(ctx, j); err != nil {

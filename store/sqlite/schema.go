@@ -3,7 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/troupe-dev/troupe/store"
 )
@@ -13,7 +16,8 @@ const applicationID = 0x54525550
 
 // migrations lead from each version of the schema to the next: the first makes
 // version 1 of an empty file. They only go forward, and once released none of
-// them changes. The version is SQLite's user_version.
+// them changes, not even a comment: SQLite keeps the text, and checkSchema
+// compares it. The version is SQLite's user_version.
 var migrations = []string{
 	// 1: the beginning. SQLite does not notice when a byte of a row is not what was
 	// written, so each row has a checksum, sum, of its other columns: CRC-32C.
@@ -174,10 +178,10 @@ func identify(c *conn, op, path string) (int64, error) {
 	return version, nil
 }
 
-// migrate brings a file from a version to that of this code, each step in a
-// transaction of its own.
-func migrate(c *conn, from int64) error {
-	for v := from; v < schemaVersion; v++ {
+// migrate brings a file from a version to another, each step in a transaction of
+// its own.
+func migrate(c *conn, from, to int64) error {
+	for v := from; v < to; v++ {
 		err := c.script(fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
 			migrations[v], applicationID, v+1))
 		if err != nil {
@@ -186,4 +190,42 @@ func migrate(c *conn, from int64) error {
 		}
 	}
 	return nil
+}
+
+// checkSchema compares the tables and indexes of a file with those of its version,
+// whose text can be damaged like anything else in the file. What somebody has
+// added is none of our business.
+func checkSchema(ctx context.Context, c *conn, version int64) (problems []error, err error) {
+	fresh, err := openConn(":memory:")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, fresh.close()) }()
+	if err := migrate(fresh, 0, version); err != nil {
+		return nil, err
+	}
+	want, err := readSchema(ctx, fresh)
+	if err != nil {
+		return nil, err
+	}
+	got, err := readSchema(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if got[name] != want[name] {
+			problems = append(problems, fmt.Errorf("the definition of %s is not that of schema version %d", name, version))
+		}
+	}
+	return problems, nil
+}
+
+// readSchema returns the definition of each table and index.
+func readSchema(ctx context.Context, c *conn) (map[string]string, error) {
+	all := map[string]string{}
+	err := c.query(ctx, "SELECT type, name, tbl_name, sql FROM sqlite_schema", nil, func(row []driver.Value) error {
+		all[textOf(row[0])+" "+textOf(row[1])] = textOf(row[2]) + ": " + textOf(row[3])
+		return nil
+	})
+	return all, err
 }

@@ -58,6 +58,7 @@ type Store struct {
 
 	mem     *memory
 	inbox   inbox
+	jobs    sync.Pool // of *job
 	readers chan *conn
 	subs    subscribers
 	stats   counters
@@ -100,8 +101,8 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) (store.Result, error
 	if err := b.Validate(s.limits); err != nil {
 		return store.Result{}, err
 	}
-	j := jobs.Get().(*job)
-	defer j.free()
+	j := s.newJob()
+	defer s.free(j)
 	j.batch = b
 	err := s.submit(ctx, j)
 	return j.result, explain("store.Commit", s.path, err)
@@ -109,8 +110,8 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) (store.Result, error
 
 // change runs f as if it were a batch.
 func (s *Store) change(ctx context.Context, op string, f func(*group) error) error {
-	j := jobs.Get().(*job)
-	defer j.free()
+	j := s.newJob()
+	defer s.free(j)
 	j.change = f
 	return explain(op, s.path, s.submit(ctx, j))
 }
@@ -145,17 +146,23 @@ const (
 	jobAbandoned
 )
 
-// jobs keeps jobs with their channels; a goroutine uses one at a time.
-var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
+// newJob returns a job to fill in. The pool is the store's own, because channels
+// made on virtual time cannot be used elsewhere.
+func (s *Store) newJob() *job {
+	if j, reused := s.jobs.Get().(*job); reused {
+		return j
+	}
+	return &job{done: make(chan struct{}, 1)}
+}
 
 // free gives a job back, unless the writer still has it.
-func (j *job) free() {
+func (s *Store) free(j *job) {
 	if j.state.Load() == jobAbandoned {
 		return
 	}
 	j.batch, j.change, j.receive, j.result, j.err = nil, nil, nil, store.Result{}, nil
 	j.state.Store(jobWaiting)
-	jobs.Put(j)
+	s.jobs.Put(j)
 }
 
 // submit hands a job to the writer and waits until it is done. When ctx ends

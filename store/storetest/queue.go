@@ -484,13 +484,22 @@ func waiting(h *harness) {
 		}
 		ended <- last
 	}()
+	// An engine may name a queue again that still has messages, so others are
+	// passed over.
 	expect := func(want store.Queue) {
 		h.Helper()
-		select {
-		case got := <-names:
-			equal(h, "ready", got, want)
-		case <-ctx.Done():
-			h.Fatalf("%s was not told", want)
+		for {
+			select {
+			case got := <-names:
+				if got == want {
+					return
+				}
+				if !strings.HasPrefix(string(got), "w/") {
+					h.Fatalf("%s was told, which has another prefix", got)
+				}
+			case <-ctx.Done():
+				h.Fatalf("%s was not told", want)
+			}
 		}
 	}
 	expect("w/before")
@@ -505,8 +514,15 @@ func waiting(h *harness) {
 	h.receive(store.ReceiveRequest{Queue: "w/before", Hold: 2 * time.Millisecond}, "1")
 	expect("w/before")
 	stop()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		h.Errorf("Ready ended with %v", err)
+	for running := true; running; {
+		select {
+		case <-names: // told before it was stopped
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				h.Errorf("Ready ended with %v", err)
+			}
+			running = false
+		}
 	}
 	// A call that waits, and one that waits in vain.
 	got := make(chan error, 1)
