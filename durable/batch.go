@@ -38,14 +38,14 @@ func (b *batch[M]) rest() []*part {
 func (s *shift[M]) handle(ctx *actor.Context[item[M]], msgs []store.Message) (err error) {
 	b := &batch[M]{msgs: msgs}
 	until := s.isolate(b)
-	keep := s.w.keepHeld(ctx, msgs)
-	defer keep()
+	letGo := s.w.keepHeld(ctx, msgs)
 	started := time.Now()
 	handled := false
 	defer func() {
 		if handled {
 			return
 		}
+		defer letGo()
 		value := recover() // nil if the handler ended the goroutine
 		cause := fault.New(fault.Internal, "", "panic: %v", value)
 		if value == nil {
@@ -61,17 +61,18 @@ func (s *shift[M]) handle(ctx *actor.Context[item[M]], msgs []store.Message) (er
 		err = s.one(ctx, b)
 	}
 	handled = true
-	if err != nil && !errors.Is(err, actor.ErrStop) {
+	switch {
+	case err != nil && !errors.Is(err, actor.ErrStop):
+		defer letGo()
 		return s.failed(ctx, b, err)
+	case err != nil || s.w.alone: // nothing is received while a suspect is about
+		defer letGo()
+		s.w.alone = len(b.parts) < len(msgs)
+		return errors.Join(err, s.settle(ctx, b.rest()))
 	}
-	if len(b.parts) == len(msgs) {
-		s.w.resize(len(msgs), time.Since(started))
-		s.w.alone = false
-	}
-	if failed := s.settle(ctx, b.rest()); failed != nil {
-		return failed
-	}
-	return err
+	s.w.resize(len(msgs), time.Since(started))
+	s.launch(ctx, b.rest(), letGo)
+	return nil
 }
 
 // one handles the next message of a batch.

@@ -96,7 +96,7 @@ func SpawnEntities[C, E any](under actor.Parent, s store.Store, spec EntitySpec[
 	e := &Entities[C]{store: s, kind: spec.Kind, spec: MailboxSpec[C]{Codec: spec.Commands, Dedup: spec.Dedup, Priority: spec.Priority}}
 	build := func(s store.Store, f *fence) *host[C] {
 		h := &host[C]{
-			store: s, local: &local[C]{}, work: work, opts: spec.Options,
+			store: s, local: newLocal[C](), work: work, opts: spec.Options,
 			idle: max(spec.Idle, 0), active: spec.Active, prefix: store.Queue(spec.Kind + "/"), fence: f,
 		}
 		h.mailbox = func(q store.Queue) (*Mailbox[C], error) { return e.mailbox(string(q[len(h.prefix):]), h.local) }

@@ -17,6 +17,7 @@ import (
 // messages are decoded from what was stored, so that what is handled is what a
 // crash would leave.
 type liveMessages[M any] struct {
+	never bool     // no message of a concrete type M has a Reply
 	types sync.Map // reflect.Type → []replyPath; those without a Reply as well
 
 	mu       sync.Mutex
@@ -38,6 +39,9 @@ type replyPath []int
 
 // repliesOf returns the replies that a message has, nil if there are none.
 func (l *liveMessages[M]) repliesOf(m M) []failer {
+	if l.never {
+		return nil
+	}
 	v := reflect.ValueOf(m)
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
@@ -56,6 +60,15 @@ func (l *liveMessages[M]) repliesOf(m M) []failer {
 		}
 	}
 	return found
+}
+
+// neverReplies reports whether no value of M can have a Reply that is found.
+func neverReplies[M any]() bool {
+	t := reflect.TypeFor[M]()
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind() != reflect.Interface && len(replyPaths(t, nil)) == 0
 }
 
 // replyPaths finds the exported replies in a struct and in the structs within it.

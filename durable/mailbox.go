@@ -52,10 +52,16 @@ type local[M any] struct {
 	waiters waiters
 }
 
+func newLocal[M any]() *local[M] {
+	l := &local[M]{}
+	l.live.never = neverReplies[M]()
+	return l
+}
+
 // NewMailbox returns the mailbox of a queue. The error, INVALID_ARGUMENT, tells
 // what is wrong with the spec.
 func NewMailbox[M any](s store.Store, spec MailboxSpec[M]) (*Mailbox[M], error) {
-	return newMailbox(s, spec, &local[M]{})
+	return newMailbox(s, spec, newLocal[M]())
 }
 
 func newMailbox[M any](s store.Store, spec MailboxSpec[M], l *local[M]) (*Mailbox[M], error) {

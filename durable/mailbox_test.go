@@ -429,7 +429,7 @@ func TestProcessKiller(t *testing.T) {
 		}
 		letters, _ := s.Letters(t.Context(), store.LetterFilter{})
 		if len(letters) != 1 || letters[0].ErrorType != "POISON" || !strings.Contains(letters[0].ErrorMessage, "never ended") {
-			t.Errorf("letters %+v, want that of 7", letters)
+			t.Errorf("%d letters, want that of 7: %.300v", len(letters), letters)
 		}
 		if crashes != 8 {
 			t.Errorf("%d crashes before it was found out, want 8", crashes)

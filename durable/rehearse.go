@@ -44,7 +44,7 @@ func Rehearse[M any](ctx context.Context, box *Mailbox[M], spec Spec[M], letters
 	}
 	return rehearse(ctx, box.store, letters, func(s store.Store) *host[M] {
 		copied := *box
-		copied.local = &local[M]{}
+		copied.local = newLocal[M]()
 		return &host[M]{
 			store: s, local: copied.local, work: work, opts: spec.Options, only: box.spec.Queue,
 			mailbox: func(store.Queue) (*Mailbox[M], error) { return &copied, nil },

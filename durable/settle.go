@@ -46,7 +46,44 @@ func (w *worker[M]) commit(ctx context.Context, b *store.Batch) error {
 // settle ends messages. The error is a failure of the actor: what its handler did
 // could not be committed, and its state is of no use.
 func (s *shift[M]) settle(ctx *actor.Context[item[M]], parts []*part) error {
-	err := s.commit(ctx, parts)
+	return s.conclude(ctx, parts, s.commit(ctx, parts))
+}
+
+// flight is a commit under way.
+type flight struct {
+	parts []*part
+	batch *store.Batch
+	done  chan error
+	letGo func() // ends the holding on to its messages
+}
+
+// launch begins to end messages. The look that is in the mailbox lands it.
+func (s *shift[M]) launch(ctx *actor.Context[item[M]], parts []*part, letGo func()) {
+	f := &flight{parts: parts, batch: s.w.batchOf(parts), done: make(chan error, 1), letGo: letGo}
+	s.h.stage(f.batch, parts)
+	s.flying = f
+	w := s.w
+	go func() { f.done <- w.commit(ctx, f.batch) }()
+}
+
+// land waits for the commit under way, if there is one. The error is that of
+// settle.
+func (s *shift[M]) land(ctx *actor.Context[item[M]]) error {
+	f := s.flying
+	if f == nil {
+		return nil
+	}
+	s.flying = nil
+	err := <-f.done
+	f.letGo()
+	if err == nil {
+		s.h.settled(ctx, f.batch)
+	}
+	return s.conclude(ctx, f.parts, err)
+}
+
+// conclude draws the conclusions from a commit.
+func (s *shift[M]) conclude(ctx *actor.Context[item[M]], parts []*part, err error) error {
 	if err == nil {
 		s.after(parts)
 		return nil

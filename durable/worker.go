@@ -104,8 +104,9 @@ func (w *worker[M]) wake() bool {
 
 // shift is the behaviour of a worker's actor, from one restart to the next.
 type shift[M any] struct {
-	w *worker[M]
-	h handler[M]
+	w      *worker[M]
+	h      handler[M]
+	flying *flight // the ends of the last batch, while they are being committed
 }
 
 func (s *shift[M]) context(ctx *actor.Context[item[M]], p *part) *Context[M] {
@@ -131,14 +132,14 @@ func (s *shift[M]) Start(ctx *actor.Context[item[M]]) error {
 
 // Stop ends the handler.
 func (s *shift[M]) Stop(ctx *actor.Context[item[M]]) error {
+	err := s.land(ctx)
 	p := &part{}
 	x := s.context(ctx, p)
 	defer x.finish()
-	err := s.h.stop(x)
-	if err == nil {
-		err = s.commitOwn(ctx, p)
+	if stopped := s.h.stop(x); stopped != nil {
+		return errors.Join(err, stopped)
 	}
-	return err
+	return errors.Join(err, s.commitOwn(ctx, p))
 }
 
 // Receive looks into the mailbox, or handles what the actor sent to itself.
@@ -148,6 +149,9 @@ func (s *shift[M]) Receive(ctx *actor.Context[item[M]], it item[M]) error {
 		return s.look(ctx)
 	case it.own.failed:
 		return nil
+	}
+	if err := s.land(ctx); err != nil {
+		return err
 	}
 	p := &part{}
 	x := s.context(ctx, p)
@@ -165,7 +169,8 @@ func (s *shift[M]) Receive(ctx *actor.Context[item[M]], it item[M]) error {
 	return err
 }
 
-// look receives messages and handles them.
+// look receives messages and handles them. Meanwhile the ends of those before are
+// being committed: a commit takes longer than all the rest together.
 func (s *shift[M]) look(ctx *actor.Context[item[M]]) error {
 	w := s.w
 	w.awake.Store(false)
@@ -174,7 +179,7 @@ func (s *shift[M]) look(ctx *actor.Context[item[M]]) error {
 		return nil
 	}
 	if err := s.h.ready(ctx); err != nil {
-		return err
+		return errors.Join(err, s.land(ctx))
 	}
 	limit := w.size
 	if w.alone {
@@ -183,12 +188,22 @@ func (s *shift[M]) look(ctx *actor.Context[item[M]]) error {
 	msgs, err := w.store.Receive(ctx, store.ReceiveRequest{
 		Queue: w.box.spec.Queue, Owner: w.opts.owner, Max: limit, Hold: w.opts.hold, Ordered: true,
 	})
+	landing := s.flying != nil
+	if failed := s.land(ctx); failed != nil || len(w.late) > 0 {
+		for i := range msgs { // the store or the state is not fit for them
+			w.late = append(w.late, untried(&msgs[i]))
+		}
+		return failed
+	}
 	if err != nil {
 		w.dequeueFailed(ctx, err)
 		return nil
 	}
 	w.tired = 0
 	if len(msgs) == 0 {
+		if landing {
+			w.wake() // what has ended may have held others up
+		}
 		return nil
 	}
 	w.wake() // there may be more; it is in the mailbox whatever the handler does
