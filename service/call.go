@@ -38,7 +38,8 @@ type Call struct {
 	FromApplication bool
 
 	method methodType
-	index  int // of the method, at the callee
+	index  int  // of the method, at the callee
+	served bool // this is the callee's side of it
 }
 
 // NewRequestID returns a new identity for a request: 128 random bits in

@@ -58,7 +58,7 @@ func (c *core) Call(ctx context.Context, call *Call) error {
 		return c.callDurably(ctx, call)
 	}
 	in := &incoming{core: c, call: *call}
-	in.call.Target, in.call.Method, in.call.method, in.call.index = c.path, m.info(), m.methodType, m.index
+	in.call.Target, in.call.Method, in.call.method, in.call.index, in.call.served = c.path, m.info(), m.methodType, m.index, true
 	out, err := c.ask(ctx, in)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (c *core) accept(r *request) (method, *incoming, error) {
 	in := &incoming{core: c}
 	in.call = Call{
 		Method: m.info(), Target: c.path, RequestID: r.requestID, CallerID: r.callerID, Retries: r.retries,
-		method: m.methodType, index: m.index,
+		method: m.methodType, index: m.index, served: true,
 	}
 	if in.call.Request, err = m.decodeRequest(r.message); err != nil {
 		c.stats.failures.Add(1)
@@ -154,7 +154,8 @@ const (
 	callQueued uint32 = iota
 	callRunning
 	callRunaway // runs, though its time was up runawayGrace ago
-	callOver    // done, or not to be begun any more
+	callOver    // done
+	callLeft    // its caller left before it was begun, which it will not be
 )
 
 // runawayGrace is how long a handler may take to notice that its context ended.
@@ -162,6 +163,12 @@ const runawayGrace = time.Second
 
 // begin reports whether the call is still wanted.
 func (in *incoming) begin() bool { return in.state.CompareAndSwap(callQueued, callRunning) }
+
+// begun reports whether the handler was called.
+func (in *incoming) begun() bool {
+	s := in.state.Load()
+	return s != callQueued && s != callLeft
+}
 
 // end is told that the handler has returned.
 func (in *incoming) end() {
@@ -174,7 +181,7 @@ func (in *incoming) end() {
 // leave is told that the caller does not wait any longer. Go can't end a handler
 // that does not watch its context, so it is counted and shown.
 func (in *incoming) leave() {
-	if in.state.CompareAndSwap(callQueued, callOver) || in.state.Load() != callRunning {
+	if in.state.CompareAndSwap(callQueued, callLeft) || in.state.Load() != callRunning {
 		return
 	}
 	time.AfterFunc(runawayGrace, func() {

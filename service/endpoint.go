@@ -21,6 +21,10 @@ type EndpointOptions struct {
 	// MaxMessage is the largest message, in bytes. Default
 	// [wire.DefaultMaxMessage].
 	MaxMessage int
+	// Refused is told of each request that did not reach an implementation: it is
+	// too large or does not decode, there is no such actor or method, or no worker
+	// had time for it. See [Observe] for the others. Default: nobody is told.
+	Refused func(ctx context.Context, r Report)
 }
 
 // DeadLetters is where requests go that will not be handled, so that somebody can
@@ -62,14 +66,15 @@ func NewEndpoint(sys *actor.System, opts EndpointOptions) *Endpoint {
 // Whatever is wrong with the request is said in the response. When ctx ends, as
 // it should when the other side gives up or is gone, the handler's context does.
 func (e *Endpoint) Serve(ctx context.Context, frame []byte) (response []byte) {
+	start := time.Now()
 	if err := wire.CheckSize("a frame", len(frame), e.opts.MaxMessage+maxHeader); err != nil {
-		return faultFrame(err)
+		return e.refuse(ctx, start, nil, err)
 	}
 	r, err := decodeRequest(frame)
 	if err != nil {
 		poison := &wire.PoisonError{Message: wire.Message{Type: "troupe.Request", Codec: "proto", Data: frame}, Cause: err}
 		e.setAside(ctx, r, poison)
-		return faultFrame(poison)
+		return e.refuse(ctx, start, nil, poison)
 	}
 	if !r.trace.IsZero() {
 		ctx = actor.WithTrace(ctx, r.trace)
@@ -82,30 +87,46 @@ func (e *Endpoint) Serve(ctx context.Context, frame []byte) (response []byte) {
 	defer cancel()
 	c, err := lookup(ctx, e.sys, r.target)
 	if err != nil {
-		return faultFrame(err)
+		return e.refuse(ctx, start, nil, err)
 	}
-	m, out := c.perform(ctx, r)
-	if poison, ok := errors.AsType[*wire.PoisonError](out.err); ok && !out.fromApplication {
-		e.setAside(ctx, r, poison)
+	m, in, err := c.accept(r)
+	if err != nil {
+		if poison, ok := errors.AsType[*wire.PoisonError](err); ok {
+			e.setAside(ctx, r, poison)
+		}
+		return e.refuse(ctx, start, m.methodType, err)
+	}
+	out := c.perform(ctx, m, in)
+	if out.err != nil && !m.info().Durable && !in.begun() {
+		return e.refuse(ctx, start, m, out.err)
 	}
 	return responseFrame(m, out, c.errors, e.opts.MaxMessage)
 }
 
+// refuse answers a request that does not reach an implementation. The method is
+// nil if there is none.
+func (e *Endpoint) refuse(ctx context.Context, start time.Time, m methodType, err error) []byte {
+	if e.opts.Refused != nil {
+		r := Report{Side: ServerSide, Code: fault.CodeOf(err), Duration: time.Since(start)}
+		if m != nil {
+			r.Service, r.Method = m.info().Service, m.info().Name
+		}
+		e.opts.Refused(ctx, r)
+	}
+	return faultFrame(err)
+}
+
 // perform calls the actor, by way of its mailbox if the method is durable.
-func (c *core) perform(ctx context.Context, r *request) (methodType, outcome) {
-	m, in, err := c.accept(r)
-	switch {
-	case err != nil:
-		return m, outcome{err: err}
-	case m.info().Durable:
-		err = c.callDurably(ctx, &in.call)
-		return m, outcome{in.call.Response, err, in.call.FromApplication}
+func (c *core) perform(ctx context.Context, m method, in *incoming) outcome {
+	if m.info().Durable {
+		err := c.callDurably(ctx, &in.call)
+		return outcome{in.call.Response, err, in.call.FromApplication}
 	}
 	out, err := c.ask(ctx, in)
 	if err != nil {
-		out = outcome{err: err}
+		return outcome{err: err}
 	}
-	return m, out
+	return out
 }
 
 // rawLogged is how many bytes of a message that does not decode are logged.
