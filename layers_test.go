@@ -24,8 +24,8 @@ const floors = `
 	# 0: queues, documents, invariants, seeded simulation. These may import one another.
 	internal/...
 
-	# 1: error codes; retry policy; circuit breaker; frames, codecs, limits
-	fault < retry breaker wire
+	# 1: error codes; retry policy; circuit breaker; frames, codecs, limits; references to secrets
+	fault < retry breaker wire secret
 
 	# 2: references, mailboxes, supervision, timers, watch, ask, pools
 	actor < actor/actortest

@@ -5,6 +5,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/troupe-dev/troupe/secret"
 )
 
 // Config is everything a node can be told. Each field names its default, its
@@ -94,7 +96,7 @@ type HTTPConfig struct {
 	// Token is a secret that every request must carry, as a bearer token or as
 	// the password of basic authentication; /health and /ready are exempt.
 	// Default none. Given by reference: "env:NAME" or "file:PATH".
-	Token Secret `yaml:"token"`
+	Token secret.Ref `yaml:"token"`
 }
 
 // HostPort returns the address to listen on, in the form net.Listen takes.

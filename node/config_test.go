@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/internal/files"
+	"github.com/troupe-dev/troupe/secret"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
@@ -222,7 +223,7 @@ func TestSettingsCoverConfig(t *testing.T) {
 	walk = func(typ reflect.Type, prefix string) {
 		for f := range typ.Fields() {
 			key := prefix + f.Tag.Get("yaml")
-			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Secret]() {
+			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[secret.Ref]() {
 				walk(f.Type, key+".")
 				continue
 			}
@@ -273,7 +274,7 @@ func sampleValue(b binding) string {
 	case *levelValue:
 		return "error"
 	case *encodedValue:
-		if _, ok := v.p.(*Secret); ok {
+		if _, ok := v.p.(*secret.Ref); ok {
 			return "env:X"
 		}
 		return "3GiB"

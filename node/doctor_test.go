@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/troupe-dev/troupe/secret"
 )
 
 // diagnose runs the doctor and returns its findings by check.
@@ -89,8 +91,8 @@ func TestDoctorFindsFaults(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	token := func(ref string) Secret {
-		s, err := ParseSecret(ref)
+	token := func(ref string) secret.Ref {
+		s, err := secret.Parse(ref)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/internal/suggest"
 	"github.com/troupe-dev/troupe/internal/yamldoc"
+	"github.com/troupe-dev/troupe/secret"
 )
 
 // ConfigFile is the file that is read from the working directory, if it is
@@ -124,7 +125,7 @@ func CheckFile(path string) error {
 func (s *Settings) loadFile(src Sources) (Problems, error) {
 	path, named := src.File, src.File != ""
 	if !named {
-		path, named = lookupEnv(src.Env, EnvConfigFile)
+		path, named = secret.LookupEnv(src.Env, EnvConfigFile)
 	}
 	if path == "" {
 		path, named = ConfigFile, false
@@ -288,7 +289,7 @@ func (s *Settings) loadEnv(env []string) Problems {
 	var problems Problems
 	for _, st := range settings {
 		name := st.env()
-		value, ok := lookupEnv(env, name)
+		value, ok := secret.LookupEnv(env, name)
 		if !ok {
 			continue
 		}
@@ -330,7 +331,7 @@ func (s *Settings) unknownVariables(env []string) Problems {
 
 // refersTo reports whether a secret is kept in the variable.
 func (s *Settings) refersTo(variable string) bool {
-	return s.Config.HTTP.Token == Secret{"env", variable}
+	return s.Config.HTTP.Token == secret.Env(variable)
 }
 
 // loadFlags applies the command line.

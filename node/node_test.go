@@ -18,6 +18,7 @@ import (
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/actor/actortest"
+	"github.com/troupe-dev/troupe/secret"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -150,7 +151,7 @@ func TestNodeErrors(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	secret, err := ParseSecret("file:" + file + ".none")
+	missing, err := secret.Parse("file:" + file + ".none")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func TestNodeErrors(t *testing.T) {
 	}{
 		{"range", func(c *Config) { c.Runs.Keep = 0 }, "runs.keep: want a whole number from 1 to 1000, got 0"},
 		{"public", func(c *Config) { c.HTTP.Address = "::" }, "nothing asks who they are"},
-		{"secret", func(c *Config) { c.HTTP.Token = secret }, "http.token: file:" + file + ".none: no such file"},
+		{"secret", func(c *Config) { c.HTTP.Token = missing }, "http.token: file:" + file + ".none: no such file"},
 		{"data directory", func(c *Config) { c.DataDir = filepath.Join(file, "x") }, "the data directory cannot be used: not a directory"},
 		{"port", func(c *Config) { c.HTTP.Port = portOf(t, taken.Addr().String()) }, "the port is taken; --port 0 picks a free one"},
 		{"log file", func(c *Config) { c.Log.File = filepath.Dir(file) }, filepath.Dir(file)},
@@ -268,7 +269,7 @@ func TestTokenGuard(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	var err error
-	if c.HTTP.Token, err = ParseSecret("env:TOKEN"); err != nil {
+	if c.HTTP.Token, err = secret.Parse("env:TOKEN"); err != nil {
 		t.Fatal(err)
 	}
 	n := startNode(t, c, Options{Env: []string{"TOKEN=hunter2"}})

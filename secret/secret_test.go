@@ -1,4 +1,4 @@
-package node
+package secret
 
 import (
 	"encoding/json"
@@ -35,7 +35,7 @@ func TestSecretResolve(t *testing.T) {
 		{"file:" + filepath.Join(dir, "none"), "", "no such file"},
 	}
 	for _, tt := range tests {
-		s, err := ParseSecret(tt.ref)
+		s, err := Parse(tt.ref)
 		if err != nil {
 			t.Errorf("%q: %v", tt.ref, err)
 			continue
@@ -49,17 +49,16 @@ func TestSecretResolve(t *testing.T) {
 
 func TestSecretRefusesAndHides(t *testing.T) {
 	for _, text := range []string{"hunter2", "env:", "vault:x", ":x", "file:"} {
-		if _, err := ParseSecret(text); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := Parse(text); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: error %v", text, err)
 		}
 	}
 	t.Setenv("SECRET_OF_THE_TEST", "hunter2")
-	s, err := ParseSecret("env:SECRET_OF_THE_TEST")
+	s, err := Parse("env:SECRET_OF_THE_TEST")
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := DefaultConfig()
-	config.HTTP.Token = s
+	config := struct{ Token Ref }{s}
 	asJSON, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)

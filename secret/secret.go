@@ -1,7 +1,11 @@
-package node
+// Package secret names where secrets are kept, so that configurations and
+// definitions hold references and never a secret itself.
+package secret
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,47 +16,50 @@ import (
 // secretBytesMax bounds a secret read from a file.
 const secretBytesMax = 64 << 10
 
-// A Secret names where a secret is kept: "env:NAME" for an environment
+// A Ref names where a secret is kept: "env:NAME" for an environment
 // variable, "file:PATH" for the contents of a file. It never holds the secret
-// itself, so printing, logging or encoding a Secret shows the reference only.
-// The zero Secret is "no secret".
-type Secret struct {
+// itself, so printing, logging or encoding a Ref shows the reference only.
+// The zero Ref is "no secret".
+type Ref struct {
 	scheme, name string
 }
 
-// ParseSecret reads a reference. An empty text is no secret. A text that is no
+// Parse reads a reference. An empty text is no secret. A text that is no
 // reference is an error that does not repeat it, because it may be the secret.
-func ParseSecret(text string) (Secret, error) {
+func Parse(text string) (Ref, error) {
 	if text == "" {
-		return Secret{}, nil
+		return Ref{}, nil
 	}
 	scheme, name, ok := strings.Cut(text, ":")
 	if !ok || name == "" || (scheme != "env" && scheme != "file") {
-		return Secret{}, fmt.Errorf("want a reference, \"env:NAME\" or \"file:PATH\"; a secret is never written here itself")
+		return Ref{}, fmt.Errorf("want a reference, \"env:NAME\" or \"file:PATH\"; a secret is never written here itself")
 	}
-	return Secret{scheme: scheme, name: name}, nil
+	return Ref{scheme: scheme, name: name}, nil
 }
 
 // IsZero reports whether there is no secret.
-func (s Secret) IsZero() bool { return s == Secret{} }
+func (s Ref) IsZero() bool { return s == Ref{} }
 
 // String returns the reference, never the secret.
-func (s Secret) String() string {
+func (s Ref) String() string {
 	if s.IsZero() {
 		return ""
 	}
 	return s.scheme + ":" + s.name
 }
 
+// Env is the reference to an environment variable.
+func Env(name string) Ref { return Ref{scheme: "env", name: name} }
+
 // LogValue makes a log record show the reference.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+func (s Ref) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText returns the reference, never the secret.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s Ref) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads a reference; see [ParseSecret].
-func (s *Secret) UnmarshalText(text []byte) error {
-	parsed, err := ParseSecret(string(text))
+// UnmarshalText reads a reference; see [Parse].
+func (s *Ref) UnmarshalText(text []byte) error {
+	parsed, err := Parse(string(text))
 	if err != nil {
 		return err
 	}
@@ -63,13 +70,13 @@ func (s *Secret) UnmarshalText(text []byte) error {
 // Resolve reads the secret: the variable from env, which works like os.Getenv's
 // table ("NAME=value"), or the file, without the line break at its end. A
 // secret that is missing or empty is an error that names the reference.
-func (s Secret) Resolve(env []string) (string, error) {
+func (s Ref) Resolve(env []string) (string, error) {
 	var value string
 	switch s.scheme {
 	case "":
 		return "", nil
 	case "env":
-		v, ok := lookupEnv(env, s.name)
+		v, ok := LookupEnv(env, s.name)
 		if !ok {
 			return "", fmt.Errorf("%s: the variable is not set", s)
 		}
@@ -91,7 +98,7 @@ func (s Secret) Resolve(env []string) (string, error) {
 func readSecretFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", unwrapPath(err)
+		return "", pathCause(err)
 	}
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("not a regular file")
@@ -101,7 +108,7 @@ func readSecretFile(path string) (string, error) {
 	}
 	data, err := os.ReadFile(filepath.Clean(path))
 	if err != nil {
-		return "", unwrapPath(err)
+		return "", pathCause(err)
 	}
 	if !utf8.Valid(data) {
 		return "", fmt.Errorf("not UTF-8 text")
@@ -109,8 +116,16 @@ func readSecretFile(path string) (string, error) {
 	return strings.TrimRight(string(data), "\r\n"), nil
 }
 
-// lookupEnv finds a variable in a table of "NAME=value"; the last one counts.
-func lookupEnv(env []string, name string) (string, bool) {
+// pathCause is what went wrong with a file, without the operation and the path.
+func pathCause(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
+// LookupEnv finds a variable in a table of "NAME=value"; the last one counts.
+func LookupEnv(env []string, name string) (string, bool) {
 	for i := len(env) - 1; i >= 0; i-- {
 		if k, v, ok := strings.Cut(env[i], "="); ok && k == name {
 			return v, true
