@@ -122,7 +122,7 @@ func (s *shift[M]) deliver(ctx *actor.Context[item[M]], p *part) error {
 	}
 	x.delivery = Delivery{
 		ID: p.msg.ID, RequestID: p.msg.RequestID, CallerID: p.msg.CallerID, Sender: p.msg.Key, Priority: p.msg.Priority,
-		Attempt: p.msg.Attempts, Told: p.msg.Time, Redrives: p.meta.redrives,
+		Attempt: p.msg.Attempts, Told: p.msg.Time, Redrives: p.meta.redrives, Subject: p.meta.subject,
 	}
 	defer x.finish()
 	if err = s.h.receive(x, m); err != nil && !errors.Is(err, actor.ErrStop) {

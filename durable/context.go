@@ -51,6 +51,7 @@ type Delivery struct {
 	Attempt   int       // 1 for the first
 	Told      time.Time // when it was committed, in milliseconds
 	Redrives  int       // how often it was brought back from the dead letters
+	Subject   string
 }
 
 // Context is what a handler works with. As a [context.Context] it ends when the

@@ -72,6 +72,7 @@ type Inspection struct {
 	store.Letter
 
 	Codec    string // of the payload
+	Subject  string // what it is about, see [Post.Subject]
 	Redrives int    // how often it was brought back before
 	Origin   Origin // the number its producer gave it, if any
 
@@ -93,9 +94,22 @@ func (l *Letters) Inspect(ctx context.Context, id store.LetterID) (Inspection, e
 		in.Problem = &wire.PoisonError{Message: wire.Message{Type: letter.Type, Data: letter.Data}, Cause: err}
 		return in, nil //nolint:nilerr // a letter that can't be read is what the caller wants to see
 	}
-	in.Codec, in.Redrives, in.Origin = m.codec, m.redrives, m.origin
+	in.Codec, in.Subject, in.Redrives, in.Origin = m.codec, m.subject, m.redrives, m.origin
 	in.JSON, in.Problem = l.types.JSON(wire.Message{Type: letter.Type, Codec: m.codec, Data: letter.Data})
 	return in, nil
+}
+
+// Add makes a dead letter of what never was in a mailbox, such as a request that
+// came over a network and does not decode: the letter, the name of its payload's
+// codec, and what it is about ([Post.Subject]). Without a Queue it can't be
+// redriven before one is set. Errors: those of bad input and of the store.
+func (l *Letters) Add(ctx context.Context, letter store.Letter, codec, subject string) (store.LetterID, error) {
+	letter.Meta = meta{codec: codec, subject: subject}.encode()
+	r, err := l.store.Commit(ctx, &store.Batch{LetterAdds: []store.Letter{letter}})
+	if err != nil {
+		return 0, err
+	}
+	return r.Letters[0], nil
 }
 
 // Edit changes a letter: change gets a copy and may set its payload, type, queue

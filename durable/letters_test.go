@@ -126,6 +126,67 @@ func TestLetters(t *testing.T) {
 	}
 }
 
+// What a message is about comes to its handler and stays with its letter, however
+// it became one. Req F4, F9
+func TestSubject(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t)
+	box, sys := newBox(t, s, "notes"), newSystem(t)
+	var seen []string
+	buried := make(chan struct{}, 1)
+	ref := spawn(t, sys, box, durable.Spec[note]{
+		New: behave(func(ctx *durable.Context[note], _ note) error {
+			seen = append(seen, ctx.Delivery().Subject)
+			return retry.Permanent(errors.New("refused"))
+		}),
+		Options: durable.Options{Hooks: durable.Hooks{Buried: func(store.Queue, *fault.Error) { buried <- struct{}{} }}},
+	})
+	const subject = "a;b=c/ü"
+	if _, err := box.Send(t.Context(), durable.Post[note]{Message: note{"x", 1}, Subject: subject}); err != nil {
+		t.Fatal(err)
+	}
+	<-buried
+	letters := durable.NewLetters(s, noteTypes(t))
+	all, err := letters.List(t.Context(), store.LetterFilter{})
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	if _, err := letters.EditJSON(t.Context(), all[0].ID, "", []byte(`{"from":"y","n":2}`)); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := letters.Inspect(t.Context(), all[0].ID); err != nil || in.Subject != subject || string(in.JSON) != `{"from":"y","n":2}` {
+		t.Errorf("inspection %+v, %v", in, err)
+	}
+	if _, err := letters.RedriveOne(t.Context(), all[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	<-buried
+	added := store.Letter{Queue: "notes", Envelope: store.Envelope{Type: "test.Note", Data: []byte{0xff}}, ErrorMessage: "x", ErrorType: "POISON"}
+	id, err := letters.Add(t.Context(), added, "cbor", subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, err := letters.Inspect(t.Context(), id); err != nil || in.Subject != subject || in.Codec != "cbor" || in.Problem == nil {
+		t.Errorf("inspection %+v, %v", in, err)
+	}
+	if _, err := letters.EditJSON(t.Context(), id, "", []byte(`{"from":"z","n":3}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := letters.RedriveOne(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	<-buried
+	if err := ref.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(seen, []string{subject, subject, subject}) {
+		t.Errorf("the handler saw %q", seen)
+	}
+	if _, err := letters.Add(t.Context(), store.Letter{ID: 7}, "", ""); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("a letter that names its id: %v", err)
+	}
+}
+
 // Req F9: redrive by filter, at a rate, stopping when a share fails.
 func TestRedrive(t *testing.T) {
 	t.Parallel()

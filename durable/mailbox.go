@@ -98,6 +98,10 @@ type Post[M any] struct {
 	// CallerID is who asks, for people. Default Sender.
 	CallerID string
 
+	// Subject says what the message is about, beside its type: the method that it
+	// calls, for example. Its handler and people get it. Default "".
+	Subject string
+
 	// Priority puts the message before those of lower priority. Default: what
 	// [MailboxSpec.Priority] says.
 	Priority store.Priority
@@ -179,7 +183,7 @@ func (b *Mailbox[M]) put(ctx context.Context, p *Post[M], live string) (store.Pu
 	if err != nil {
 		return store.Put{}, err
 	}
-	m := meta{codec: encoded.Codec, origin: p.Origin, live: live}
+	m := meta{codec: encoded.Codec, origin: p.Origin, live: live, subject: p.Subject}
 	put := store.Put{
 		Queue: b.spec.Queue, Key: b.senderOf(ctx, p), Delay: p.Delay, Priority: p.Priority,
 		Envelope: store.Envelope{

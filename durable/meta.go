@@ -16,13 +16,15 @@ import (
 //
 // with codec and values escaped as in a URL's query. Keys that are unknown, of a
 // newer version, are ignored. Keys: flags, of the trace; from and seq, the origin;
-// live, the value in memory; redrives, how often it left the dead letters.
+// live, the value in memory; redrives, how often it left the dead letters;
+// subject, [Post.Subject].
 type meta struct {
 	codec    string
 	flags    byte
 	origin   Origin
 	live     string
 	redrives int
+	subject  string
 }
 
 func (m meta) encode() []byte {
@@ -42,6 +44,9 @@ func (m meta) encode() []byte {
 	}
 	if m.redrives > 0 {
 		add("redrives", strconv.Itoa(m.redrives))
+	}
+	if m.subject != "" {
+		add("subject", m.subject)
 	}
 	return b
 }
@@ -80,6 +85,8 @@ func (m *meta) set(key, value string) error {
 		return err
 	case "live":
 		m.live = value
+	case "subject":
+		m.subject = value
 	case "redrives":
 		n, err := strconv.ParseUint(value, 10, 31)
 		m.redrives = int(n)
