@@ -32,8 +32,9 @@ type Check struct {
 	with     yamldoc.Node // zero where the node has no with block
 	at       yamldoc.Node // the node, for reports where there is no with block
 	input    Schema
+	inputs   map[string]Schema // of named inputs
 	compiler *compiler
-	open     func(path string) (fs.File, error)
+	files    fileSet
 	expand   func(text string) (string, error)
 	problems yamldoc.Errors
 }
@@ -41,8 +42,12 @@ type Check struct {
 // Node is the id of the node being checked.
 func (c *Check) Node() string { return c.node }
 
-// Input is the schema of the rows that come in; a source has none.
+// Input is the schema of the rows that come in; a source has none, nor has a
+// node of a type with named inputs.
 func (c *Check) Input() Schema { return c.input }
+
+// InputOf is the schema of the rows that come in by a named input.
+func (c *Check) InputOf(name string) Schema { return c.inputs[name] }
 
 // Failed reports whether anything was reported for this node.
 func (c *Check) Failed() bool { return len(c.problems) > 0 }
@@ -127,12 +132,23 @@ func (c *Check) CompileTo(path string, source Expr, kind Kind) (*Program, bool) 
 // workflow runs, so that its header can be compared with what is declared. If
 // it cannot be opened, that is reported at path.
 func (c *Check) Open(path, file string) (fs.File, bool) {
-	f, err := c.open(file)
+	f, err := c.files.open(file)
 	if err != nil {
 		c.Errorf(path, "%s", fileProblem(file, err))
 		return nil, false
 	}
 	return f, true
+}
+
+// InputPath is the path of a file that the definition names for reading, as
+// [Env.InputPath] will give it. If there is none, that is reported at path.
+func (c *Check) InputPath(path, file string) (string, bool) {
+	name, err := c.files.path(file)
+	if err != nil {
+		c.Errorf(path, "%s", fileProblem(file, err))
+		return "", false
+	}
+	return name, true
 }
 
 // fileProblem is the text of an error about a file, without what is said twice.

@@ -27,6 +27,9 @@ type Batch struct {
 	// single rows keeps Lines in step; one that makes rows of its own, such
 	// as an aggregate, leaves it nil.
 	Lines []int
+	// Input is the named input by which the batch has come in, of a node whose
+	// type has several. The engine sets it.
+	Input string
 }
 
 // Line is the line of row i, or 0 if it is not known.

@@ -77,6 +77,9 @@ type Edge struct {
 	From   string `json:"from"`
 	Handle string `json:"handle"`
 	To     string `json:"to"`
+	// Input is the named input of To that the rows come in by; empty if it has
+	// but one.
+	Input  string `json:"input,omitempty"`
 	Schema Schema `json:"schema"`
 }
 

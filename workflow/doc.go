@@ -35,6 +35,10 @@
 //	    from: daily               # an id, or a list of ids
 //	    with:
 //	      where: precipitation > 0.0 && date >= inputs.since
+//	  - id: joined
+//	    type: join                # a type with named inputs
+//	    from: {left: wet, right: places}
+//	    with: {on: [place]}
 //	  - id: dry
 //	    type: sink.csv
 //	    from: wet.else            # another output of the node than "out"

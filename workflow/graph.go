@@ -16,6 +16,7 @@ type graphNode struct {
 	with    yamldoc.Node
 	kind    Type     // nil if the type is unknown
 	outputs []string // handles
+	inputs  []string // named ones
 	in      []Edge
 	inAt    []yamldoc.Node // where each edge of in stands
 	read    bool           // an edge leaves
@@ -72,7 +73,7 @@ func (l *loader) checkType(n *graphNode) {
 		return
 	}
 	info := kind.Info()
-	n.kind, n.Role, n.outputs = kind, info.Role, info.Outputs
+	n.kind, n.Role, n.outputs, n.inputs = kind, info.Role, info.Outputs, info.Inputs
 }
 
 // connect turns the nodes' references into edges.
@@ -92,17 +93,47 @@ func (l *loader) connect() {
 			l.report(n.at, "name the nodes whose rows come in, such as from: "+l.exampleID(n), "the %s %q has no input", n.Role, n.ID)
 			continue
 		}
-		at := []yamldoc.Node{from}
-		if from.IsList() {
-			at = from.Elements()
+		for _, r := range l.text.Nodes[i].From {
+			if l.checkInput(n, r) {
+				l.connectOne(n, r.at, r)
+			}
 		}
-		for j, reference := range l.text.Nodes[i].From {
-			l.connectOne(n, at[j], reference)
-		}
+		l.checkInputs(n, from)
 	}
 	for _, n := range l.nodes {
 		if n.kind != nil && n.Role != RoleSink && !n.read && n.ID != "" && !l.unsure {
 			l.report(n.at, "a node with from: "+n.ID+" would take them", "nothing reads the rows of %q", n.ID)
+		}
+	}
+}
+
+// checkInput checks the input that a reference names.
+func (l *loader) checkInput(n *graphNode, r reference) bool {
+	switch {
+	case n.kind == nil || r.input == "" && len(n.inputs) == 0:
+		return true
+	case len(n.inputs) == 0:
+		l.report(r.at, "write from: "+r.text, "the %s %q has one input, which has no name", n.Role, n.ID)
+	case r.input == "":
+		l.report(r.at, "write from: {"+n.inputs[0]+": "+r.text+", …}", "the type %s has the inputs %s; say which one the rows come in by", n.Type, strings.Join(n.inputs, " and "))
+	case !slices.Contains(n.inputs, r.input):
+		key, _ := n.at.At("from").Key(r.input)
+		l.problems = append(l.problems, key.Unknown("input", r.input, n.inputs))
+	default:
+		return true
+	}
+	l.unsure = true
+	return false
+}
+
+// checkInputs reports named inputs that nothing leads into.
+func (l *loader) checkInputs(n *graphNode, from yamldoc.Node) {
+	if l.unsure {
+		return
+	}
+	for _, name := range n.inputs {
+		if !slices.ContainsFunc(n.in, func(e Edge) bool { return e.Input == name }) {
+			l.report(from, "add "+name+": "+l.exampleID(n), "nothing leads into the input %q of %q", name, n.ID)
 		}
 	}
 }
@@ -125,8 +156,8 @@ func (l *loader) exampleID(n *graphNode) string {
 	return "ID"
 }
 
-func (l *loader) connectOne(n *graphNode, at yamldoc.Node, reference string) {
-	id, handle, named := strings.Cut(reference, ".")
+func (l *loader) connectOne(n *graphNode, at yamldoc.Node, r reference) {
+	id, handle, named := strings.Cut(r.text, ".")
 	if !named {
 		handle = OutHandle
 	}
@@ -156,9 +187,9 @@ func (l *loader) connectOne(n *graphNode, at yamldoc.Node, reference string) {
 		l.problems = append(l.problems, at.Unknown("output", handle, source.outputs))
 		return
 	}
-	edge := Edge{From: id, Handle: handle, To: n.ID}
-	if slices.ContainsFunc(n.in, func(e Edge) bool { return e.From == id && e.Handle == handle }) {
-		l.report(at, "", "the rows of %q come in twice", reference)
+	edge := Edge{From: id, Handle: handle, To: n.ID, Input: r.input}
+	if slices.ContainsFunc(n.in, func(e Edge) bool { return e.From == id && e.Handle == handle && e.Input == r.input }) {
+		l.report(at, "", "the rows of %q come in twice", r.text)
 		return
 	}
 	n.in, n.inAt = append(n.in, edge), append(n.inAt, at)
@@ -229,7 +260,7 @@ func (l *loader) plan(order []*graphNode) {
 		}
 		c := &Check{
 			node: n.ID, with: n.with, at: n.at,
-			compiler: compiler, open: l.definition.files.open, expand: l.expandInputs,
+			compiler: compiler, files: l.definition.files, expand: l.expandInputs,
 		}
 		known := l.inputSchema(n, c)
 		if !known {
@@ -251,8 +282,8 @@ func (l *loader) plan(order []*graphNode) {
 	}
 }
 
-// inputSchema sets the schema of the rows that come into n, which is that of
-// every edge. It returns false if it is not known.
+// inputSchema sets the schemas of the rows that come into n, each of which is
+// that of every edge of its input. It returns false if they are not known.
 func (l *loader) inputSchema(n *graphNode, c *Check) bool {
 	if n.Role == RoleSource {
 		return true
@@ -264,16 +295,31 @@ func (l *loader) inputSchema(n *graphNode, c *Check) bool {
 		}
 		n.in[i].Schema = from.plan.schemas[n.in[i].Handle]
 	}
-	for i := 1; i < len(n.in); i++ {
-		if difference := schemaDifference(n.in[0], n.in[i]); difference != "" {
+	first := map[string]Edge{} // by input
+	for i, e := range n.in {
+		known, met := first[e.Input]
+		if !met {
+			first[e.Input] = e
+			continue
+		}
+		if difference := schemaDifference(known, e); difference != "" {
 			l.report(n.inAt[i], "rows that meet in a node need the same columns in the same order", "%s", difference)
+			return false
+		}
+	}
+	for _, name := range n.inputs {
+		if _, fed := first[name]; !fed {
 			return false
 		}
 	}
 	if len(n.in) == 0 {
 		return false
 	}
-	c.input = n.in[0].Schema
+	c.input = first[""].Schema
+	c.inputs = make(map[string]Schema, len(n.inputs))
+	for name, e := range first {
+		c.inputs[name] = e.Schema
+	}
 	return true
 }
 

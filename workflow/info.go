@@ -93,7 +93,8 @@ type NodeInfo struct {
 	// Held counts the rows that went into the node's own state, such as the
 	// groups of an aggregate.
 	Held int64 `json:"held"`
-	// Made counts the rows that came out of the node's own state in the end.
+	// Made counts the rows that came out of the node's own state, or beyond one
+	// of those that came in.
 	// So RowsIn + Made = RowsOut + Rejected + Filtered + Held.
 	Made int64 `json:"made"`
 	// Batches counts the batches that came in; of a source, those it read.
@@ -113,6 +114,7 @@ type EdgeInfo struct {
 	From   string `json:"from"`
 	Handle string `json:"handle"`
 	To     string `json:"to"`
+	Input  string `json:"input,omitempty"`
 	// Rows counts the rows that were sent over the edge.
 	Rows int64 `json:"rows"`
 }

@@ -106,35 +106,59 @@ type (
 		ID   string       `yaml:"id,required" doc:"Name of the node, unique in the workflow."`
 		Type string       `yaml:"type,required" doc:"Node type, such as source.csv or filter."`
 		Doc  string       `yaml:"doc" doc:"What the node is for."`
-		From references   `yaml:"from" doc:"The nodes whose rows come in, each as ID or ID.HANDLE."`
+		From references   `yaml:"from" doc:"The nodes whose rows come in, each as ID or ID.HANDLE; by the names of the inputs, if the type has several."`
 		With yamldoc.Node `yaml:"with" doc:"The configuration of the node type."`
 	}
 )
 
-// references is one reference or a list of them.
-type references []string
+// reference names the rows that come in by one edge.
+type reference struct {
+	input string // the named input that they come in by; empty: the only one
+	text  string // ID or ID.HANDLE
+	at    yamldoc.Node
+}
 
-// UnmarshalNode reads a text or a list of texts.
+// references is one reference, a list of them, or a mapping of named inputs to
+// one or several.
+type references []reference
+
+// UnmarshalNode reads a text, a list of texts, or a mapping to those.
 func (r *references) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors {
+	*r = nil
+	if !n.IsMapping() {
+		return r.add("", d, n)
+	}
+	var named Mapping[yamldoc.Node]
+	errs := d.Decode(n, &named)
+	for _, item := range named {
+		errs = append(errs, r.add(item.Key, d, item.Value)...)
+	}
+	return errs
+}
+
+// add reads what leads into one input.
+func (r *references) add(input string, d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors {
 	if n.IsList() {
 		var list []string
 		errs := d.Decode(n, &list)
-		*r = list
+		elements := n.Elements()
+		for i, text := range list {
+			*r = append(*r, reference{input: input, text: text, at: elements[i]})
+		}
 		return errs
 	}
 	if n.IsNull() {
-		*r = nil
 		return nil
 	}
 	if !n.IsString() {
 		return yamldoc.Errors{n.Errorf("expected the id of a node, or a list of ids")}
 	}
-	*r = references{n.Text()}
+	*r = append(*r, reference{input: input, text: n.Text(), at: n})
 	return nil
 }
 
 // YAMLType names the type in documentation.
-func (r references) YAMLType() string { return "text or list of text" }
+func (r references) YAMLType() string { return "text, list of text, or mapping of input to those" }
 
 // loader validates one definition. Each step reports all it finds and goes on
 // with what is sound, so that one reading of the messages is enough.

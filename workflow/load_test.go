@@ -211,7 +211,7 @@ func TestRegistryDescribes(t *testing.T) {
 	for _, info := range (&lab{}).registry().Types() {
 		names = append(names, string(info.Role)+" "+info.Name)
 	}
-	if got := strings.Join(names, ", "); got != "source source.rows, transform compute, transform filter, transform sum, sink sink.memory" {
+	if got := strings.Join(names, ", "); got != "source source.rows, transform compute, transform filter, transform pairs, transform sum, sink sink.memory" {
 		t.Errorf("got %s", got)
 	}
 	info, ok := (&lab{}).registry().Lookup("filter")

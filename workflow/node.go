@@ -42,10 +42,11 @@ type Transform interface {
 // Output is what a [Transform] made of a batch. For Apply, the rows of the
 // input are conserved:
 //
-//	len(in.Rows) = len(Batch.Rows) + rows in Side + len(Rejects) + Filtered + Held
+//	len(in.Rows) + Made = len(Batch.Rows) + rows in Side + len(Rejects) + Filtered + Held
 //
 // A violation is an INTERNAL error that fails the run. Flush may return any
-// number of rows and rejects; Filtered and Held mean nothing there.
+// number of rows and rejects, all of them made; Made, Filtered and Held mean
+// nothing there.
 type Output struct {
 	// Batch leaves by the handle "out". Its Schema is the one that the node
 	// type promised when the definition was checked. It may be empty.
@@ -60,10 +61,31 @@ type Output struct {
 	// Held is the number of rows taken into the transform's own state: summed
 	// up, or kept back until Flush.
 	Held int
+	// Made is the number of rows among those given out that are not rows of
+	// the input: those a row was expanded to, or a window that has closed.
+	Made int
+}
+
+// InputEnder is an optional ability of a [Transform] whose type has named
+// inputs.
+type InputEnder interface {
+	// InputEnded is called for each input after its last row, and before
+	// Flush. What it returns counts as that of Flush does.
+	InputEnded(ctx context.Context, input string) (Output, error)
 }
 
 // Sink writes rows to the outside, all or nothing: nothing of a run is visible
 // before Commit, and after Abort nothing of it is left.
+//
+// It is also idempotent by [Env].Key. After a crash the engine runs the work
+// again and gives the same key, not knowing how far it came before. So a Commit
+// leaves the key where the rows are, in the same step: a database has it in a
+// table, a file on its inode. A sink whose Open finds its key there takes no
+// rows: Write and Commit then succeed without effect. What a process that died
+// has left aside has a name that comes from the key, and is removed by Open. A
+// run of several sinks that died between two commits thus completes with each
+// of them applied once. Where the outside offers no place for a key, the node
+// type's documentation says what is promised instead.
 type Sink interface {
 	// Open is called once, before the first Write. The schema is that of
 	// every batch to come.

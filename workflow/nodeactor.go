@@ -25,7 +25,7 @@ type (
 		edge  *edgeTrack
 		batch Batch
 	}
-	edgeEnded struct{}
+	edgeEnded struct{ edge *edgeTrack }
 )
 
 func (openNode) isNodeMessage()    {}
@@ -49,6 +49,7 @@ type nodeActor struct {
 	plan  plan
 	outs  map[string][]outEdge // by handle
 	left  int                  // edges into the node that have not ended
+	leads map[string]int       // of them, those into each named input
 
 	source Source
 	change Transform
@@ -70,13 +71,14 @@ type outEdge struct {
 // newNodeActor makes the actor of a node. The nodes that it feeds are among
 // the given ones.
 func newNodeActor(r *Run, t *nodeTrack, boss actor.Ref[input], nodes map[string]actor.Ref[nodeMessage]) *nodeActor {
-	n := &nodeActor{run: r, track: t, boss: boss, plan: r.definition.plans[t.node.ID], outs: map[string][]outEdge{}}
+	n := &nodeActor{run: r, track: t, boss: boss, plan: r.definition.plans[t.node.ID], outs: map[string][]outEdge{}, leads: map[string]int{}}
 	for _, e := range r.edges {
 		if e.edge.From == t.node.ID {
 			n.outs[e.edge.Handle] = append(n.outs[e.edge.Handle], outEdge{track: e, to: nodes[e.edge.To]})
 		}
 		if e.edge.To == t.node.ID {
 			n.left++
+			n.leads[e.edge.Input]++
 		}
 	}
 	return n
@@ -124,11 +126,10 @@ func (n *nodeActor) handle(ctx *actor.Context[nodeMessage], m nodeMessage) error
 		if n.sink != nil {
 			return n.write(m.batch)
 		}
+		m.batch.Input = m.edge.edge.Input
 		return n.apply(m.batch)
 	case edgeEnded:
-		if n.left--; n.left == 0 {
-			return n.end()
-		}
+		return n.edgeEnded(m.edge.edge.Input)
 	case prepareSink:
 		if p, ok := n.sink.(Preparer); ok {
 			if err := p.Prepare(n.run.ctx); err != nil {
@@ -145,6 +146,22 @@ func (n *nodeActor) handle(ctx *actor.Context[nodeMessage], m nodeMessage) error
 		return n.tellBoss(sinkCommitted{n.track.node.ID})
 	}
 	return nil
+}
+
+// edgeEnded counts the edges that have ended, those of the input and all.
+func (n *nodeActor) edgeEnded(input string) error {
+	n.left--
+	n.leads[input]--
+	if e, ok := n.change.(InputEnder); ok && input != "" && n.leads[input] == 0 {
+		out, err := e.InputEnded(n.run.ctx, input)
+		if err := n.flushed(out, err); err != nil {
+			return err
+		}
+	}
+	if n.left > 0 {
+		return nil
+	}
+	return n.end()
 }
 
 // tellBoss reports to the run. If that takes no more messages, it is ending.
@@ -173,7 +190,7 @@ func (n *nodeActor) toldNobody(err error) error {
 func (n *nodeActor) open(ctx *actor.Context[nodeMessage]) (err error) {
 	r, node := n.run, n.track.node
 	env := &Env{
-		RunID: r.id, Node: node.ID, files: r.definition.files, outputDir: r.options.OutputDir, claims: &r.claims,
+		RunID: r.id, Node: node.ID, Key: r.id + "/" + node.ID + "/0", files: r.definition.files, outputDir: r.options.OutputDir, claims: &r.claims,
 		Log: r.options.Log.With("workflow_id", r.definition.Name, "execution_id", r.id, "node", node.ID, "actor", ctx.Address().Path),
 	}
 	switch node.Role {
@@ -242,15 +259,20 @@ func (n *nodeActor) apply(batch Batch) error {
 	for _, b := range out.Side {
 		side += len(b.Rows)
 	}
-	if total := len(out.Batch.Rows) + side + len(out.Rejects) + out.Filtered + out.Held; total != len(batch.Rows) {
+	if total := len(out.Batch.Rows) + side + len(out.Rejects) + out.Filtered + out.Held; out.Made < 0 || total != len(batch.Rows)+out.Made {
+		rows := fmt.Sprintf("%d rows", len(batch.Rows))
+		if out.Made != 0 {
+			rows += fmt.Sprintf(" and %d made", out.Made)
+		}
 		return n.fault("failed on "+batch.describe(), &fault.Error{
 			Code: fault.Internal,
-			Message: fmt.Sprintf("of %d rows it accounts for %d: %d out, %d out by other handles, %d set aside, %d filtered, %d held",
-				len(batch.Rows), total, len(out.Batch.Rows), side, len(out.Rejects), out.Filtered, out.Held),
+			Message: fmt.Sprintf("of %s it accounts for %d: %d out, %d out by other handles, %d set aside, %d filtered, %d held",
+				rows, total, len(out.Batch.Rows), side, len(out.Rejects), out.Filtered, out.Held),
 		})
 	}
 	n.track.filtered.Add(int64(out.Filtered))
 	n.track.held.Add(int64(out.Held))
+	n.track.made.Add(int64(out.Made))
 	return n.pass(out)
 }
 
@@ -310,21 +332,13 @@ func (n *nodeActor) emit(handle string, batch Batch) error {
 func (n *nodeActor) end() error {
 	if n.change != nil {
 		out, err := n.change.Flush(n.run.ctx)
-		if err != nil {
-			return n.fault("failed on the rows it held", err)
-		}
-		made := len(out.Batch.Rows) + len(out.Rejects)
-		for _, b := range out.Side {
-			made += len(b.Rows)
-		}
-		n.track.made.Add(int64(made))
-		if err := n.pass(out); err != nil {
+		if err := n.flushed(out, err); err != nil {
 			return err
 		}
 	}
 	for _, edges := range n.outs {
 		for _, e := range edges {
-			if err := e.to.Tell(n.run.ctx, edgeEnded{}); err != nil {
+			if err := e.to.Tell(n.run.ctx, edgeEnded{edge: e.track}); err != nil {
 				return n.toldNobody(err)
 			}
 		}
@@ -334,6 +348,19 @@ func (n *nodeActor) end() error {
 		n.track.setState(StateCompleted, nil)
 	}
 	return n.tellBoss(nodeEnded{n.track.node.ID})
+}
+
+// flushed passes on rows that the transform has held, or made of those.
+func (n *nodeActor) flushed(out Output, err error) error {
+	if err != nil {
+		return n.fault("failed on the rows it held", err)
+	}
+	made := len(out.Batch.Rows) + len(out.Rejects)
+	for _, b := range out.Side {
+		made += len(b.Rows)
+	}
+	n.track.made.Add(int64(made))
+	return n.pass(out)
 }
 
 // Stop cleans up: a source is closed, a sink that is not committed is aborted.

@@ -68,6 +68,7 @@ func (l *lab) registry() *Registry {
 		TransformType[whereConfig]{Name: "filter", Doc: "Keeps rows.", Side: []string{"else"}, Plan: l.planFilter},
 		TransformType[setConfig]{Name: "compute", Doc: "Adds columns.", Plan: l.planSet},
 		TransformType[sumConfig]{Name: "sum", Doc: "Sums up a column.", Plan: l.planSum},
+		TransformType[emptyConfig]{Name: "pairs", Doc: "Pairs rows up.", Inputs: []string{"left", "right"}, Plan: l.planPairs},
 		SinkType[emptyConfig]{Name: "sink.memory", Doc: "Keeps rows.", Plan: l.planSink},
 	)
 }
@@ -241,6 +242,46 @@ func (l *lab) planSum(c *Check, config sumConfig) TransformPlan {
 		t.flush = func() Output { return Output{Batch: Batch{Schema: schema, Rows: []Row{{Int(rows), Int(sum)}}}} }
 		return t, nil
 	}}
+}
+
+// planPairs holds the rows of the left until the right has ended, and makes a
+// row of the position and both for each row of the right.
+func (l *lab) planPairs(c *Check, _ emptyConfig) TransformPlan {
+	left, right := c.InputOf("left"), c.InputOf("right")
+	schema, _ := c.Schema("", append(append([]Column{{"at", KindString}}, left.Columns()...), right.Columns()...)...)
+	return TransformPlan{Schema: schema, New: func(*Env) (Transform, error) {
+		return &pairs{schema: schema, rows: map[string][]Row{}}, nil
+	}}
+}
+
+type pairs struct {
+	schema Schema
+	rows   map[string][]Row
+	ended  []string
+}
+
+func (p *pairs) Apply(_ context.Context, in Batch) (Output, error) {
+	p.rows[in.Input] = append(p.rows[in.Input], in.Rows...)
+	return Output{Held: len(in.Rows)}, nil
+}
+
+func (p *pairs) InputEnded(_ context.Context, input string) (Output, error) {
+	p.ended = append(p.ended, input)
+	if len(p.ended) < 2 {
+		return Output{}, nil
+	}
+	out := Batch{Schema: p.schema}
+	for i, row := range p.rows["right"] {
+		out.Rows = append(out.Rows, append(append(Row{String(fmt.Sprint(i))}, p.rows["left"][i]...), row...))
+	}
+	return Output{Batch: out}, nil
+}
+
+func (p *pairs) Flush(context.Context) (Output, error) {
+	if len(p.ended) != 2 {
+		return Output{}, errors.New("flushed before its inputs have ended")
+	}
+	return Output{}, nil
 }
 
 func (l *lab) planSink(c *Check, config emptyConfig) SinkPlan {

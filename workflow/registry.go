@@ -31,6 +31,9 @@ type TypeInfo struct {
 	Role Role   `json:"role"`
 	// Doc says in a few sentences what nodes of the type do.
 	Doc string `json:"doc"`
+	// Inputs are the named inputs by which rows come in; none: there is but
+	// one, without a name.
+	Inputs []string `json:"inputs,omitempty"`
 	// Outputs are the handles by which rows leave; "out" is the default one.
 	Outputs []string `json:"outputs,omitempty"`
 	// Config are the keys of the node's with block.
@@ -110,10 +113,11 @@ type TransformType[C any] struct {
 	Name    string
 	Doc     string
 	Example string   // the YAML of a with block
+	Inputs  []string // the names of its inputs, if it has several
 	Side    []string // handles beside "out" by which rows can leave
 	Default C        // the configuration before decoding
 	// Plan checks a configuration against the rows that come in, see
-	// [Check.Input]. It reports what is wrong to c, in which case its result
+	// [Check.Input] and [Check.InputOf]. It reports what is wrong to c, in which case its result
 	// is not used, or tells how the node runs.
 	Plan func(c *Check, config C) TransformPlan
 }
@@ -131,7 +135,7 @@ type TransformPlan struct {
 // Info describes the type.
 func (t TransformType[C]) Info() TypeInfo {
 	return TypeInfo{
-		Name: t.Name, Role: RoleTransform, Doc: t.Doc, Outputs: append([]string{OutHandle}, t.Side...),
+		Name: t.Name, Role: RoleTransform, Doc: t.Doc, Inputs: t.Inputs, Outputs: append([]string{OutHandle}, t.Side...),
 		Config: yamldoc.Describe(t.Default), Example: t.Example,
 	}
 }

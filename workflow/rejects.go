@@ -30,8 +30,8 @@ type rejectsFile struct {
 }
 
 // createRejects begins the file and writes its header.
-func createRejects(path string) (*rejectsFile, error) {
-	file, err := files.Create(path)
+func createRejects(path, key string) (*rejectsFile, error) {
+	file, err := files.CreateFor(path, key)
 	if err != nil {
 		return nil, rejectsError(path, err)
 	}

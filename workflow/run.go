@@ -144,7 +144,7 @@ func (r *Run) createRejects() (err error) {
 		if err := r.claims.writes("the rows that are set aside are written to it", Artifact{Path: path}); err != nil {
 			return err
 		}
-		r.rejects, err = createRejects(path)
+		r.rejects, err = createRejects(path, r.id+"/rejects")
 	}
 	return err
 }
@@ -223,7 +223,7 @@ func (r *Run) Info() RunInfo {
 		info.Rejects = append(info.Rejects, rejects...)
 	}
 	for i, e := range r.edges {
-		info.Edges[i] = EdgeInfo{From: e.edge.From, Handle: e.edge.Handle, To: e.edge.To, Rows: e.sent.Load()}
+		info.Edges[i] = EdgeInfo{From: e.edge.From, Handle: e.edge.Handle, To: e.edge.To, Input: e.edge.Input, Rows: e.sent.Load()}
 	}
 	return info
 }

@@ -45,7 +45,7 @@ func planSink(c *workflow.Check, config SinkConfig) workflow.SinkPlan {
 		c.Report("path", fmt.Sprintf("%q names a directory; expected a file", config.Path), "add a file name, such as "+config.Path+"rows.csv")
 	}
 	return workflow.SinkPlan{New: func(env *workflow.Env) (workflow.Sink, error) {
-		return &sink{path: env.OutputPath(config.Path), header: config.Header, delimiter: delimiter, null: config.NullText}, nil
+		return &sink{path: env.OutputPath(config.Path), key: env.Key, header: config.Header, delimiter: delimiter, null: config.NullText}, nil
 	}}
 }
 
@@ -55,6 +55,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // [workflow.Producer].
 type sink struct {
 	path      string
+	key       string
 	header    bool
 	delimiter byte
 	null      string
@@ -66,7 +67,7 @@ type sink struct {
 
 // Open begins the file and writes its header.
 func (s *sink) Open(_ context.Context, schema workflow.Schema) error {
-	file, err := files.Create(s.path)
+	file, err := files.CreateFor(s.path, s.key)
 	if err != nil {
 		return s.fault("csv.Open", err)
 	}
