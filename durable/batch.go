@@ -71,8 +71,7 @@ func (s *shift[M]) handle(ctx *actor.Context[item[M]], msgs []store.Message) (er
 		return errors.Join(err, s.settle(ctx, b.rest()))
 	}
 	s.w.resize(len(msgs), time.Since(started))
-	s.launch(ctx, b.rest(), letGo)
-	return nil
+	return s.launch(ctx, b.rest(), letGo)
 }
 
 // one handles the next message of a batch.

@@ -127,6 +127,12 @@ func (s *memory) Commit(ctx context.Context, b *store.Batch) (store.Result, erro
 	return r, nil
 }
 
+// Submit implements store.Submitter.
+func (s *memory) Submit(b *store.Batch) (wait func() (store.Result, error)) {
+	r, err := s.Commit(context.Background(), b)
+	return func() (store.Result, error) { return r, err }
+}
+
 // check finds what forbids a batch, without a change.
 func (s *memory) check(b *store.Batch) error {
 	if f := b.Fence; f.Lease != "" {

@@ -53,17 +53,24 @@ func (s *shift[M]) settle(ctx *actor.Context[item[M]], parts []*part) error {
 type flight struct {
 	parts []*part
 	batch *store.Batch
-	done  chan error
+	wait  func() (store.Result, error)
 	letGo func() // ends the holding on to its messages
 }
 
-// launch begins to end messages. The look that is in the mailbox lands it.
-func (s *shift[M]) launch(ctx *actor.Context[item[M]], parts []*part, letGo func()) {
-	f := &flight{parts: parts, batch: s.w.batchOf(parts), done: make(chan error, 1), letGo: letGo}
+// launch begins to end messages; the look that is in the mailbox lands it. A store
+// whose calls do not take their turns would find nothing for that look while all
+// senders have a message that is being ended: there it is settle.
+func (s *shift[M]) launch(ctx *actor.Context[item[M]], parts []*part, letGo func()) error {
+	inTurn, ok := s.w.store.(store.Submitter)
+	if !ok {
+		defer letGo()
+		return s.settle(ctx, parts)
+	}
+	f := &flight{parts: parts, batch: s.w.batchOf(parts), letGo: letGo}
 	s.h.stage(f.batch, parts)
+	f.wait = inTurn.Submit(f.batch)
 	s.flying = f
-	w := s.w
-	go func() { f.done <- w.commit(ctx, f.batch) }()
+	return nil
 }
 
 // land waits for the commit under way, if there is one. The error is that of
@@ -74,7 +81,7 @@ func (s *shift[M]) land(ctx *actor.Context[item[M]]) error {
 		return nil
 	}
 	s.flying = nil
-	err := <-f.done
+	_, err := f.wait()
 	f.letGo()
 	if err == nil {
 		s.h.settled(ctx, f.batch)

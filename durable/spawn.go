@@ -16,7 +16,7 @@ import (
 const (
 	DefaultTimeout = 30 * time.Second
 	DefaultHold    = 30 * time.Second
-	DefaultBatch   = 1024
+	DefaultBatch   = 4096
 )
 
 // Spec says how to make an actor for a mailbox and how to keep it. The zero value
@@ -51,7 +51,7 @@ type Options struct {
 	Hold time.Duration
 
 	// Batch is how many messages are received and ended together at most. How many
-	// really adapts to the time that handlers take. Default 1024, at most 4096.
+	// really adapts to the time that handlers take. Default and most 4096.
 	Batch int
 
 	// Owner is who holds the messages and leases, for people and for other

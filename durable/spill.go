@@ -23,7 +23,7 @@ type SpillSpec[M any] struct {
 	// Codec turns messages into bytes. Required.
 	Codec Codec[M]
 
-	// Batch is how many messages are moved back at a time. Default 1024, at most
+	// Batch is how many messages are moved back at a time. Default and most
 	// 4096.
 	Batch int
 

@@ -145,6 +145,15 @@ type Metadata interface {
 	Entries(ctx context.Context, f EntryFilter) ([]Entry, error)
 }
 
+// Submitter is what a store can do whose calls take their turns.
+type Submitter interface {
+	// Submit begins with a batch and returns a function, to be called once, that
+	// waits for it and returns what Commit would. A Receive made after Submit has
+	// returned comes after the batch: messages that the batch ends do not hold up
+	// those behind them. The batch belongs to the store until wait has returned.
+	Submit(b *Batch) (wait func() (Result, error))
+}
+
 // Checker is what a store can do that can examine itself.
 type Checker interface {
 	// Check reads everything and verifies structure and checksums. It returns

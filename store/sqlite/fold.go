@@ -20,6 +20,7 @@ const chunkBytes = 32 << 10
 const (
 	streamsKept = 64 << 10
 	scopesKept  = 8 << 10
+	bodiesKept  = 32 << 20 // bytes; those of the oldest messages, which are received first
 )
 
 // A folder writes memory into the tables.
@@ -192,7 +193,15 @@ func (mem *memory) folded(numbers map[*stream]int64) {
 		clear(mem.scopes)
 	}
 	for _, m := range mem.fresh {
-		m.folded, m.body = true, nil
+		m.folded = true
+		switch {
+		case m.state == gone:
+		case mem.kept+len(m.body) > bodiesKept:
+			m.body = nil
+		default:
+			m.body = slices.Clone(m.body) // so that the rest of its journal row can go
+			mem.kept += len(m.body)
+		}
 	}
 	for _, m := range mem.changed {
 		m.changed = false

@@ -31,6 +31,8 @@ type memory struct {
 	trimmed []trimmed
 	blobs   []int64 // to delete
 
+	kept int // bytes of folded messages' bodies
+
 	bytes   int // journal since the last fold
 	records int
 
@@ -238,6 +240,7 @@ func (mem *memory) finish(o *op) {
 	q.remove(m)
 	delete(mem.messages, m.id)
 	if m.folded {
+		mem.kept -= len(m.body)
 		mem.removed = append(mem.removed, m.id)
 	}
 	if m.blob != 0 {

@@ -2,8 +2,8 @@ package sqlite
 
 import "github.com/troupe-dev/troupe/store"
 
-// A message is what memory knows of a message: everything but its envelope, which
-// it has only until it is folded.
+// A message is what memory knows of a message: everything but, once it is folded
+// and there are many, its envelope.
 type message struct {
 	id        store.MessageID
 	queue     *queue
@@ -13,7 +13,7 @@ type message struct {
 	owner     string // who holds it
 	lastError string
 	requestID string // if it has one to be remembered
-	body      []byte // the envelope as in the journal; nil when it is in table messages
+	body      []byte // the envelope as in the journal; nil when it is only in table messages
 	time      int64  // when it was put; milliseconds, as all times
 	until     int64  // until when it is held or delayed
 	grant     int64  // of the last receive; 0 when its receipt is void

@@ -83,9 +83,10 @@ type Store struct {
 }
 
 var (
-	_ store.Store    = (*Store)(nil)
-	_ store.Checker  = (*Store)(nil)
-	_ store.Backuper = (*Store)(nil)
+	_ store.Store     = (*Store)(nil)
+	_ store.Submitter = (*Store)(nil)
+	_ store.Checker   = (*Store)(nil)
+	_ store.Backuper  = (*Store)(nil)
 )
 
 // now is the time in milliseconds. It follows the monotonic clock since the store
@@ -106,6 +107,24 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) (store.Result, error
 	j.batch = b
 	err := s.submit(ctx, j)
 	return j.result, explain("store.Commit", s.path, err)
+}
+
+// Submit implements [store.Submitter].
+func (s *Store) Submit(b *store.Batch) (wait func() (store.Result, error)) {
+	err := b.Validate(s.limits)
+	j := s.newJob()
+	if err == nil {
+		j.batch = b
+		err = s.inbox.put(j)
+	}
+	return func() (store.Result, error) {
+		defer s.free(j)
+		if err == nil {
+			<-j.done
+			err = j.err
+		}
+		return j.result, explain("store.Commit", s.path, err)
+	}
 }
 
 // change runs f as if it were a batch.

@@ -97,7 +97,6 @@ func (t *tables) queue(name store.Queue) *queue {
 // openBody returns the envelope of a message with its payload: body is what
 // memory has, or nil to read it from the table.
 func openBody(ctx context.Context, c *conn, id store.MessageID, body []byte, sum uint32) (store.Envelope, error) {
-	place := fmt.Sprintf("message %d", id)
 	if body == nil {
 		err := c.query(ctx, "SELECT body FROM messages WHERE id = ?", []driver.Value{int64(id)}, func(row []driver.Value) error {
 			body = bytesOf(row[0])
@@ -112,10 +111,10 @@ func openBody(ctx context.Context, c *conn, id store.MessageID, body []byte, sum
 	}
 	e, blob, err := openEnvelope(body, sum)
 	if err != nil {
-		return store.Envelope{}, damaged("store.Receive", place, err)
+		return store.Envelope{}, damaged("store.Receive", fmt.Sprintf("message %d", id), err)
 	}
 	if blob.id != 0 {
-		e.Data, err = readBlob(ctx, c, place, blob)
+		e.Data, err = readBlob(ctx, c, fmt.Sprintf("message %d", id), blob)
 	}
 	return e, err
 }

@@ -25,7 +25,7 @@ func Run(t *testing.T, open Opener) {
 		name  string
 		tests []test
 	}{
-		{"Journal", journalTests}, {"Batch", batchTests}, {"Queue", queueTests}, {"Lease", leaseTests},
+		{"Journal", journalTests}, {"Batch", batchTests}, {"Queue", queueTests}, {"Submit", submitTests}, {"Lease", leaseTests},
 		{"Letter", letterTests}, {"Metadata", metadataTests}, {"Life", lifeTests}, {"Concurrency", concurrencyTests},
 	}
 	for _, g := range groups {
