@@ -13,6 +13,14 @@
 //	GET  /api/events                  what failed, restarted or was lost; ?after=
 //	POST /api/actors/{path}:{verb}    an action that the node offers
 //	GET  /api/log-level, PUT          the level from which the node logs
+//	GET  /api/mail                    queues, the number of dead letters, redrives
+//	GET  /api/letters                 dead letters; ?queue= ?type= ?target= ?caller= ?request=
+//	                                  ?trace= ?error_type= ?contains= ?since= ?before= ?after= ?limit=
+//	GET  /api/letters/{id}            one with its payload; PUT with If-Match edits, DELETE removes it
+//	POST /api/letters/delete          removes those of ids or of a filter; dry_run counts
+//	POST /api/rehearsals              what would happen to letters that are redriven
+//	GET  /api/redrives, POST          bring letters back to their queues: ids or a filter, rate, dry_run
+//	GET  /api/redrives/{id}, DELETE   how far one is; stop it
 //	GET  /api/stream                  all of this as server-sent events
 //
 // Other keys of a query are refused. Errors are problem+json (RFC 9457), see [Problem].
@@ -74,6 +82,9 @@ type Options struct {
 	// LogLevel is the level from which the node logs, read and changed by the
 	// API. Default nil: the node's level is not known.
 	LogLevel *slog.LevelVar
+
+	// Mail are the node's queues and dead letters. Default nil: none.
+	Mail Mail
 
 	// Runs are the node's workflow runs. Default nil: none, and none can be started.
 	Runs Runs
@@ -157,6 +168,7 @@ func New(opts Options) *Console {
 	mux.Handle("/api/events", knows(methods{http.MethodGet: c.getEvents}, "after"))
 	mux.Handle("/api/actors/{action...}", knows(methods{http.MethodPost: c.act}))
 	mux.Handle("/api/log-level", knows(methods{http.MethodGet: c.getLogLevel, http.MethodPut: c.setLogLevel}))
+	c.mailRoutes(mux)
 	mux.Handle("/api/stream", knows(methods{http.MethodGet: c.stream}, "run", "limit", "more"))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, fault.New(fault.NotFound, "console", "there is no %s", r.URL.Path).WithTarget(r.URL.Path))

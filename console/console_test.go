@@ -246,7 +246,7 @@ func TestBadInput(t *testing.T) {
 		{"unknown key", "PUT", "/api/log-level", `{"levle":"INFO"}`, asJSON, 400, `unknown field "levle"`},
 		{"unknown level", "PUT", "/api/log-level", `{"level":"LOUD"}`, asJSON, 400, "expected DEBUG, INFO, WARN or ERROR"},
 		{"two values", "PUT", "/api/log-level", `{"level":"INFO"}{}`, asJSON, 400, "more than one JSON value"},
-		{"huge body", "PUT", "/api/log-level", `{"level":"` + strings.Repeat("x", 5000) + `"}`, asJSON, 413, "larger than 4096 bytes"},
+		{"huge body", "PUT", "/api/log-level", `{"level":"` + strings.Repeat("x", 40_000) + `"}`, asJSON, 413, "larger than 32768 bytes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

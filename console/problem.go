@@ -142,7 +142,7 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	allow := ""
-	for _, name := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
+	for _, name := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		if _, ok := m[name]; ok {
 			if allow != "" {
 				allow += ", "

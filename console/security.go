@@ -10,9 +10,21 @@ import (
 	"github.com/troupe-dev/troupe/fault"
 )
 
-// bodyMax bounds every request body, in bytes. The largest that the API knows
-// is a log level.
-const bodyMax = 4 << 10
+// Bounds of request bodies, in bytes: of an edited letter, which may be as large
+// as a store takes, written in hexadecimal; and of all others, of which a list
+// of letters is the largest.
+const (
+	bodyMax       = 32 << 10
+	letterBodyMax = 18 << 20
+)
+
+// bodyLimit is the bound for a request.
+func bodyLimit(r *http.Request) int64 {
+	if r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/api/letters/") {
+		return letterBodyMax
+	}
+	return bodyMax
+}
 
 // contentPolicy lets the page load its own files and talk to its own server,
 // and nothing else: no inline script or style, no other origin, no frame
@@ -56,7 +68,7 @@ func guard(hosts []string, next http.Handler) http.Handler {
 			})
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r))
 		protected.ServeHTTP(w, r)
 	})
 }

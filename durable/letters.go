@@ -112,6 +112,16 @@ func (l *Letters) Add(ctx context.Context, letter store.Letter, codec, subject s
 	return r.Letters[0], nil
 }
 
+// JSON shows the payload of a message, such as one that a [Rehearsal] would send.
+// The error is that of [wire.Registry.JSON], or of a message of another making.
+func (l *Letters) JSON(e *store.Envelope) ([]byte, error) {
+	m, err := parseMeta(e.Meta)
+	if err != nil {
+		return nil, &wire.PoisonError{Message: wire.Message{Type: e.Type, Data: e.Data}, Cause: err}
+	}
+	return l.types.JSON(wire.Message{Type: e.Type, Codec: m.codec, Data: e.Data})
+}
+
 // Edit changes a letter: change gets a copy and may set its payload, type, queue
 // and the rest but for its id. Errors: what change returns; [store.ErrNoLetter];
 // [ErrChanged] if somebody else changed it meanwhile; those of bad input.
@@ -136,22 +146,26 @@ func (l *Letters) Edit(ctx context.Context, id store.LetterID, change func(*stor
 // type given, written as JSON. The error, INVALID_ARGUMENT, says which field is
 // unknown or wrong; the others are those of [Letters.Edit].
 func (l *Letters) EditJSON(ctx context.Context, id store.LetterID, typeName string, text []byte) (store.Letter, error) {
-	return l.Edit(ctx, id, func(letter *store.Letter) error {
-		if typeName == "" {
-			typeName = letter.Type
-		}
-		m, err := l.types.FromJSON(typeName, text)
-		if err != nil {
-			return err
-		}
-		about, err := parseMeta(letter.Meta)
-		if err != nil {
-			about = meta{} // what came with it does not decode either
-		}
-		about.codec = m.Codec
-		letter.Type, letter.Data, letter.Meta = m.Type, m.Data, about.encode()
-		return nil
-	})
+	return l.Edit(ctx, id, func(letter *store.Letter) error { return l.SetJSON(letter, typeName, text) })
+}
+
+// SetJSON gives a letter another payload, as [Letters.EditJSON] does, without
+// writing it to the store: it is for the function that is given to [Letters.Edit].
+func (l *Letters) SetJSON(letter *store.Letter, typeName string, text []byte) error {
+	if typeName == "" {
+		typeName = letter.Type
+	}
+	m, err := l.types.FromJSON(typeName, text)
+	if err != nil {
+		return err
+	}
+	about, err := parseMeta(letter.Meta)
+	if err != nil {
+		about = meta{} // what came with it does not decode either
+	}
+	about.codec = m.Codec
+	letter.Type, letter.Data, letter.Meta = m.Type, m.Data, about.encode()
+	return nil
 }
 
 // Delete removes letters for good, all or none. Errors: [store.ErrNoLetter] if one

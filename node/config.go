@@ -19,8 +19,9 @@ type Config struct {
 	// Actor bounds the restarts of the node's top-level actors.
 	Actor ActorConfig `yaml:"actor"`
 
-	// DataDir is the directory for everything the node writes: the output of
-	// its runs, below runs/. It is created on start. Default "troupe-data" in
+	// DataDir is the directory for everything the node writes: the embedded
+	// store, troupe.db, and the output of its runs, below runs/. It is created
+	// on start. Default "troupe-data" in
 	// the working directory.
 	DataDir string `yaml:"data_dir"`
 
@@ -44,6 +45,9 @@ type Config struct {
 	// then are cancelled and actors that have not stopped are abandoned.
 	// Default 30s. At least 100ms.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+
+	// Store is where the node keeps what must survive it.
+	Store StoreConfig `yaml:"store"`
 
 	// Watch holds the limits of the watchdog.
 	Watch WatchConfig `yaml:"watch"`
@@ -165,6 +169,7 @@ func DefaultConfig() Config {
 		Name:            "troupe",
 		Runs:            RunsConfig{Keep: 20, MaxActive: 16},
 		ShutdownTimeout: 30 * time.Second,
+		Store:           StoreConfig{MaxConns: 50, Timeout: 5 * time.Second},
 		Watch: WatchConfig{
 			Interval:          time.Second,
 			Mailbox:           1000,

@@ -223,7 +223,7 @@ func TestSettingsCoverConfig(t *testing.T) {
 	walk = func(typ reflect.Type, prefix string) {
 		for f := range typ.Fields() {
 			key := prefix + f.Tag.Get("yaml")
-			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[secret.Ref]() {
+			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[secret.Ref]() && f.Type != reflect.TypeFor[StoreURL]() {
 				walk(f.Type, key+".")
 				continue
 			}
@@ -274,7 +274,8 @@ func sampleValue(b binding) string {
 	case *levelValue:
 		return "error"
 	case *encodedValue:
-		if _, ok := v.p.(*secret.Ref); ok {
+		switch v.p.(type) {
+		case *secret.Ref, *StoreURL:
 			return "env:X"
 		}
 		return "3GiB"

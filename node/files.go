@@ -74,7 +74,7 @@ func prepareDir(path string) error {
 // lockDir takes the data directory for one node: two would remove each other's
 // runs.
 func lockDir(path string) (*files.Lock, error) {
-	lock, err := files.TakeLock(filepath.Join(path, ".lock"))
+	lock, err := files.TakeLock(filepath.Join(path, lockFile))
 	locked, ok := errors.AsType[*files.LockedError](err)
 	switch {
 	case !ok && err != nil:

@@ -331,7 +331,8 @@ func (s *Settings) unknownVariables(env []string) Problems {
 
 // refersTo reports whether a secret is kept in the variable.
 func (s *Settings) refersTo(variable string) bool {
-	return s.Config.HTTP.Token == secret.Env(variable)
+	reference := secret.Env(variable)
+	return s.Config.HTTP.Token == reference || s.Config.Store.URL.secret == reference
 }
 
 // loadFlags applies the command line.

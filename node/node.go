@@ -16,7 +16,9 @@ import (
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/console"
 	"github.com/troupe-dev/troupe/internal/files"
+	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/telemetry"
+	"github.com/troupe-dev/troupe/wire"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -36,6 +38,15 @@ type Options struct {
 	// Log takes log records, one JSON object a line, unless Config.Log.File
 	// names a file. Default os.Stderr.
 	Log io.Writer
+
+	// Setup starts the program's own actors: it is called by Start when the store
+	// is open and before the node answers, and its error ends the start. Default
+	// nil: none.
+	Setup func(ctx context.Context, n *Node) error
+
+	// Types are the types of durable messages and events, so that the payloads of
+	// dead letters are shown and edited as JSON. Default: none are known.
+	Types *wire.Registry
 
 	// Version is the program's version, for the console. Default "unknown".
 	Version string
@@ -64,6 +75,8 @@ type Node struct {
 	log     *slog.Logger
 	logFile io.Closer   // nil when records go to Options.Log
 	lock    *files.Lock // of the data directory, from Start to Stop
+	store   store.Store // from Start to Stop
+	mail    *Mail       // from Start on
 
 	sys      *actor.System
 	metrics  *telemetry.Metrics
@@ -93,12 +106,18 @@ func New(config Config, options Options) (*Node, error) {
 	if options.Log == nil {
 		options.Log = os.Stderr
 	}
+	if options.Types == nil {
+		options.Types = &wire.Registry{}
+	}
 	if options.Version == "" {
 		options.Version = "unknown"
 	}
 	token, err := config.HTTP.Token.Resolve(options.Env)
 	if err != nil {
 		return nil, Problems{{Key: "http.token", Message: err.Error()}}
+	}
+	if _, err := StoreAddress(config, options.Env); err != nil {
+		return nil, err
 	}
 	if err := prepareDir(config.DataDir); err != nil {
 		return nil, err
@@ -123,12 +142,15 @@ func New(config Config, options Options) (*Node, error) {
 	})
 	n.health.SetWatchdog(n.watchdog)
 	n.health.Require("/watchdog", "/runs", "/http")
-	if err := n.health.AddCheck(telemetry.Check{Name: "data directory", Probe: dirCheck(config.DataDir)}); err != nil {
-		return nil, errors.Join(err, n.closeLog())
+	for _, check := range []telemetry.Check{
+		{Name: "data directory", Probe: dirCheck(config.DataDir)},
+		{Name: "store", Timeout: config.Store.Timeout, Probe: storeCheck(config.Name, n.Store)},
+	} {
+		if err := n.health.AddCheck(check); err != nil {
+			return nil, errors.Join(err, n.closeLog())
+		}
 	}
 	n.runs = newRuns(config, options.Workflow, n.log)
-	n.console = n.newConsole()
-	n.handler = n.routes()
 	return n, nil
 }
 
@@ -195,12 +217,15 @@ func (n *Node) closeLog() error {
 	return n.logFile.Close()
 }
 
-// release gives the data directory back.
-func (n *Node) release() error {
-	if n.lock == nil {
-		return nil
+// release closes the store and gives the data directory back.
+func (n *Node) release() (err error) {
+	if n.store != nil {
+		err = n.store.Close()
 	}
-	return n.lock.Release()
+	if n.lock != nil {
+		err = errors.Join(err, removeAddress(n.config.DataDir), n.lock.Release())
+	}
+	return err
 }
 
 // lossHooks notices when the HTTP server is gone for good: a node that nobody
@@ -224,6 +249,7 @@ func (n *Node) newConsole() *console.Console {
 		Health:   n.consoleHealth,
 		Hosts:    n.config.HTTP.Hosts,
 		LogLevel: &n.level,
+		Mail:     n.mail,
 		Runs:     n.runs,
 		System:   n.sys,
 		Version:  n.options.Version,
@@ -277,9 +303,10 @@ func (n *Node) routes() http.Handler {
 	return tokenGuard(n.token, mux)
 }
 
-// Start binds the address, takes the data directory for this node alone, and
-// starts the tree. It returns when the node answers; the context bounds the
-// start only.
+// Start binds the address, takes the data directory for this node alone, opens
+// the store and starts the tree. It returns when the node answers; the context
+// bounds the start only. The errors of the store are those of sqlite.Open and
+// postgres.Open. A node whose Start has failed is of no further use.
 func (n *Node) Start(ctx context.Context) error {
 	listener, err := bind(ctx, n.config.HTTP)
 	if err != nil {
@@ -288,6 +315,13 @@ func (n *Node) Start(ctx context.Context) error {
 	if n.lock, err = lockDir(n.config.DataDir); err != nil {
 		return errors.Join(err, listener.Close(), n.closeLog())
 	}
+	var engine string
+	if n.store, engine, err = openStore(ctx, n.config, n.options.Env, n.log); err != nil {
+		return errors.Join(err, listener.Close(), n.release(), n.closeLog())
+	}
+	n.mail = newMail(engine, n.store, n.options.Types, n.sys)
+	n.console = n.newConsole()
+	n.handler = n.routes()
 	n.http = &httpService{
 		address:  listener.Addr().String(),
 		handler:  n.handler,
@@ -295,16 +329,16 @@ func (n *Node) Start(ctx context.Context) error {
 		log:      n.log,
 		listener: listener,
 	}
-	if err := n.spawnAll(); err != nil {
+	if err := n.spawnAll(ctx); err != nil {
 		n.http.close()
 		return errors.Join(err, n.Stop(ctx))
 	}
-	n.log.InfoContext(ctx, "node started", "name", n.config.Name, "address", n.URL(), "version", n.options.Version, "data_dir", n.config.DataDir)
+	n.log.InfoContext(ctx, "node started", "name", n.config.Name, "address", n.URL(), "version", n.options.Version, "data_dir", n.config.DataDir, "store", engine)
 	return nil
 }
 
 // spawnAll starts the children in the order in which they depend on each other.
-func (n *Node) spawnAll() error {
+func (n *Node) spawnAll(ctx context.Context) error {
 	if err := spawnAlerts(n.sys, n.events); err != nil {
 		return err
 	}
@@ -326,13 +360,20 @@ func (n *Node) spawnAll() error {
 			return err
 		}
 	}
+	if n.options.Setup != nil {
+		if err := n.options.Setup(ctx, n); err != nil {
+			return err
+		}
+	}
 	server := actor.ServiceSpec{
 		Name: "http", Type: "http-server", Restart: actor.Permanent,
 		New:         func() actor.Service { return n.http },
 		StopTimeout: n.config.ShutdownTimeout,
 	}
-	_, err := actor.SpawnService(n.sys, server)
-	return err
+	if _, err := actor.SpawnService(n.sys, server); err != nil {
+		return err
+	}
+	return writeAddress(n.config.DataDir, n.URL())
 }
 
 // Address is where the node listens, once Start has returned.
@@ -357,6 +398,17 @@ func (n *Node) Token() string { return n.token }
 // System is the node's actor system.
 func (n *Node) System() *actor.System { return n.sys }
 
+// Store is where the node keeps what must survive it, once Start has returned or
+// in Options.Setup; nil before. The node closes it.
+func (n *Node) Store() store.Store { return n.store }
+
+// Mail are the queues and dead letters of the store, from when there is one.
+func (n *Node) Mail() *Mail { return n.mail }
+
+// Types are the types of durable messages and events that the node can show; a
+// program adds its own.
+func (n *Node) Types() *wire.Registry { return n.options.Types }
+
 // Runs are the node's workflow runs.
 func (n *Node) Runs() *Runs { return n.runs }
 
@@ -376,7 +428,8 @@ func (n *Node) Failed() <-chan error { return n.failed }
 const drainShare = 0.7
 
 // Stop drains the node: /ready fails, no run starts any more, runs under way
-// may finish, then the tree is stopped, the HTTP server first. It is bounded by
+// may finish, then the tree is stopped, the HTTP server first, and the store is
+// closed. It is bounded by
 // Config.ShutdownTimeout and by ctx. The error tells what had to be abandoned.
 // Further calls return the first one's error.
 func (n *Node) Stop(ctx context.Context) error {

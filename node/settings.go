@@ -83,6 +83,15 @@ var settings = []setting{
 	{"runs.max_active", "", "runs at the same time", func(c *Config) binding {
 		return &intValue{p: &c.Runs.MaxActive, min: 1, max: 1000}
 	}},
+	{"store.url", "store-url", "PostgreSQL database to keep everything in, or a reference to its URL; empty is a file in the data directory", func(c *Config) binding {
+		return &encodedValue{p: &c.Store.URL, want: wantStoreURL}
+	}},
+	{"store.max_conns", "", "connections to PostgreSQL at most", func(c *Config) binding {
+		return &intValue{p: &c.Store.MaxConns, min: 3, max: 1000}
+	}},
+	{"store.timeout", "", "how long a call to PostgreSQL may take", func(c *Config) binding {
+		return &durationValue{p: &c.Store.Timeout, min: 100 * time.Millisecond, max: 10 * time.Minute}
+	}},
 	{"watch.interval", "", "time between two looks at the tree", func(c *Config) binding {
 		return &durationValue{p: &c.Watch.Interval, min: 10 * time.Millisecond, max: time.Hour}
 	}},

@@ -12,6 +12,8 @@ import (
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/node"
+	"github.com/troupe-dev/troupe/store"
+	"github.com/troupe-dev/troupe/store/postgres"
 )
 
 // An exitCode is what a script sees. The numbers are part of the interface and
@@ -36,7 +38,8 @@ const exitCodesTopic = `Exit codes of every troupe command:
   3    an invalid workflow definition or configuration, also one that names
        a source file which is not there
   4    the environment: a taken port, a full disk, a file that cannot be
-       read or written
+       read or written; a store that is damaged, in use, not one, or of a
+       newer version; a database or node that does not answer
   130  interrupted: a workflow was stopped by Ctrl-C before its end, or a
        second Ctrl-C did not wait for a graceful stop
 
@@ -108,9 +111,14 @@ func isEnvironment(err error) bool {
 			return true
 		}
 	}
+	for _, unusable := range []error{store.ErrInUse, store.ErrNotAStore, store.ErrNewerSchema, store.ErrDamaged, store.ErrReadOnly, postgres.ErrUnsafe} {
+		if errors.Is(err, unusable) {
+			return true
+		}
+	}
 	// What other layers, such as a database, say in their own words.
 	switch fault.CodeOf(err) {
-	case fault.ResourceExhausted, fault.PermissionDenied:
+	case fault.ResourceExhausted, fault.PermissionDenied, fault.Unavailable, fault.Unauthenticated:
 		return true
 	default:
 		return false

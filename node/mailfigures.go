@@ -1,0 +1,163 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/troupe-dev/troupe/console"
+	"github.com/troupe-dev/troupe/durable"
+	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/store"
+)
+
+// Figures are read from the store when somebody asks, and not more often than
+// figuresAge, nor so often that reading takes more than a twentieth of the time:
+// to count a million letters is no trifle for a database.
+const (
+	figuresAge     = 500 * time.Millisecond
+	figuresShare   = 20
+	figuresTimeout = 10 * time.Second
+)
+
+// countedMax bounds the queues whose failures are counted one by one.
+const countedMax = 10_000
+
+// figures are what is known of a store at one moment, and what has happened on
+// this node since its start.
+type figures struct {
+	changes atomic.Int64 // rises with each change of the dead letters that this node knows of
+
+	retried, buried, failed atomic.Uint64
+
+	reading sync.Mutex // held by who reads the store
+	mu      sync.Mutex
+	latest  storeFigures
+	err     error // why latest is older than it should be
+	next    time.Time
+	byQueue map[store.Queue]*queueEvents
+}
+
+// storeFigures are what the store said.
+type storeFigures struct {
+	letters int64
+	queues  []store.QueueInfo
+	more    bool
+}
+
+// queueEvents counts what happened to the messages of a queue.
+type queueEvents struct{ retried, buried, failed atomic.Uint64 }
+
+// read returns the figures, new ones if it is time. Of several callers one reads
+// and the others get what there was before. An error comes with the last figures
+// that could be read.
+func (f *figures) read(ctx context.Context, s store.Store) (storeFigures, error) {
+	f.mu.Lock()
+	latest, err, next := f.latest, f.err, f.next
+	f.mu.Unlock()
+	if time.Now().Before(next) {
+		return latest, err
+	}
+	if next.IsZero() {
+		f.reading.Lock() // the first figures are worth waiting for
+	} else if !f.reading.TryLock() {
+		return latest, err
+	}
+	defer f.reading.Unlock()
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
+	defer cancel()
+	read, err := readFigures(ctx, s)
+	took := time.Since(begun)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if read.letters != f.latest.letters {
+		f.changes.Add(1)
+	}
+	if err == nil {
+		f.latest = read
+	}
+	f.err, f.next = err, time.Now().Add(max(figuresAge, figuresShare*took))
+	return f.latest, err
+}
+
+func readFigures(ctx context.Context, s store.Store) (read storeFigures, err error) {
+	if read.letters, err = s.CountLetters(ctx, store.LetterFilter{}); err != nil {
+		return read, err
+	}
+	read.queues, err = s.QueueStats(ctx, store.QueueFilter{Limit: console.QueuesShown + 1})
+	if len(read.queues) > console.QueuesShown {
+		read.queues, read.more = read.queues[:console.QueuesShown], true
+	}
+	return read, err
+}
+
+// changed has the figures read at the next occasion.
+func (f *figures) changed() {
+	f.changes.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.next.IsZero() {
+		f.next = time.Unix(1, 0)
+	}
+}
+
+// of returns the counters of a queue; those of the queues beyond countedMax are
+// counted together.
+func (f *figures) of(q store.Queue) *queueEvents {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byQueue == nil {
+		f.byQueue = map[store.Queue]*queueEvents{}
+	}
+	if e, ok := f.byQueue[q]; ok {
+		return e
+	}
+	if len(f.byQueue) >= countedMax {
+		q = ""
+		if e, ok := f.byQueue[q]; ok {
+			return e
+		}
+	}
+	e := &queueEvents{}
+	f.byQueue[q] = e
+	return e
+}
+
+// add puts what happened on this node into a line of the overview.
+func (f *figures) add(line *console.Queue) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e := f.byQueue[line.Name]; e != nil {
+		line.Retried, line.Buried, line.Failed = e.retried.Load(), e.buried.Load(), e.failed.Load()
+	}
+}
+
+// hooks counts, and then calls next.
+func (f *figures) hooks(next durable.Hooks) durable.Hooks {
+	return durable.Hooks{
+		Retried: func(q store.Queue, err *fault.Error) {
+			f.retried.Add(1)
+			f.of(q).retried.Add(1)
+			if next.Retried != nil {
+				next.Retried(q, err)
+			}
+		},
+		Buried: func(q store.Queue, err *fault.Error) {
+			f.buried.Add(1)
+			f.of(q).buried.Add(1)
+			f.changed()
+			if next.Buried != nil {
+				next.Buried(q, err)
+			}
+		},
+		StoreFailed: func(q store.Queue, err error) {
+			f.failed.Add(1)
+			f.of(q).failed.Add(1)
+			if next.StoreFailed != nil {
+				next.StoreFailed(q, err)
+			}
+		},
+	}
+}
