@@ -137,6 +137,7 @@ type LetterSummary struct {
 type Letter struct {
 	LetterSummary
 	Codec     string          `json:"codec,omitempty"`   // of the payload
+	Subject   string          `json:"subject,omitempty"` // what it is about, such as the method of a service
 	Redrives  int             `json:"redrives"`          // how often it was brought back before
 	Payload   json.RawMessage `json:"payload,omitempty"` // as JSON, if its type is known and it decodes
 	Hex       string          `json:"hex,omitempty"`     // the raw bytes, when there is no payload; cut at HexMax bytes
@@ -160,7 +161,7 @@ func SummaryOf(l *store.Letter) LetterSummary {
 
 // LetterOf describes a letter with its payload.
 func LetterOf(in *durable.Inspection) Letter {
-	l := Letter{LetterSummary: SummaryOf(&in.Letter), Codec: in.Codec, Redrives: in.Redrives, Payload: in.JSON}
+	l := Letter{LetterSummary: SummaryOf(&in.Letter), Codec: in.Codec, Subject: in.Subject, Redrives: in.Redrives, Payload: in.JSON}
 	if in.JSON == nil {
 		l.Hex = hex.EncodeToString(in.Data[:min(len(in.Data), HexMax)])
 		if in.Problem != nil {
