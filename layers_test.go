@@ -31,7 +31,7 @@ const floors = `
 	actor < actor/actortest
 
 	# 3: journal, snapshots, queues, leases with fencing, blobs
-	store < store/storetest store/sqlite store/postgres
+	store < store/storetest store/sqlite store/postgres store/postgres/postgrestest
 
 	# 4: durable mailboxes, event-sourced actors; backpressured pipelines
 	durable stream
