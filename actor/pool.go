@@ -22,7 +22,8 @@ const (
 	// SmallestMailbox takes the worker with the fewest waiting messages.
 	SmallestMailbox
 	// ConsistentHash takes the worker that PoolSpec.Key chooses: equal keys go
-	// to the same worker, so their order is kept.
+	// to the same worker, so their order is kept. A message whose key is empty has
+	// none, and goes where SmallestMailbox would send it.
 	ConsistentHash
 	// Broadcast sends to all workers. An ask is answered by the first.
 	Broadcast
@@ -150,7 +151,10 @@ func (p *pool[M]) route(workers []*cell[M], m M) *cell[M] {
 	case SmallestMailbox:
 		return smallest(workers, p.next.Add(1)%n)
 	case ConsistentHash:
-		return workers[jump(fnv1a(p.spec.Key(m)), len(workers))]
+		if key := p.spec.Key(m); key != "" {
+			return workers[jump(fnv1a(key), len(workers))]
+		}
+		return smallest(workers, p.next.Add(1)%n)
 	}
 	return workers[p.next.Add(1)%n]
 }

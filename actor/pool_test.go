@@ -123,24 +123,26 @@ func TestPoolRoutings(t *testing.T) {
 	}
 }
 
-// The smallest mailbox is one that is not busy.
+// The smallest mailbox is one that is not busy, also for what has no key.
 func TestPoolSmallestMailboxAvoidsTheBusy(t *testing.T) {
 	t.Parallel()
-	actortest.Run(t, func(t *testing.T, sys *actor.System) {
-		ref, tm := newTeam(t, sys, actor.PoolSpec[job]{Size: 3, Routing: actor.SmallestMailbox})
-		gate := make(chan struct{})
-		for range 2 {
-			tell(t, ref, job{gate: gate})
-		}
-		for range 10 {
-			tell(t, ref, job{})
-			synctest.Wait()
-		}
-		if _, _, least, most := tm.counts(); least != 1 || most != 10 {
-			t.Errorf("%d to %d", least, most)
-		}
-		close(gate)
-	})
+	for _, routing := range []actor.Routing{actor.SmallestMailbox, actor.ConsistentHash} {
+		actortest.Run(t, func(t *testing.T, sys *actor.System) {
+			ref, tm := newTeam(t, sys, actor.PoolSpec[job]{Size: 3, Routing: routing, Key: func(j job) string { return j.key }})
+			gate := make(chan struct{})
+			for range 2 {
+				tell(t, ref, job{gate: gate})
+			}
+			for range 10 {
+				tell(t, ref, job{})
+				synctest.Wait()
+			}
+			if _, _, least, most := tm.counts(); least != 1 || most != 10 {
+				t.Errorf("%v: %d to %d", routing, least, most)
+			}
+			close(gate)
+		})
+	}
 }
 
 // Req A4: a worker that fails is restarted by itself; one that ends for good

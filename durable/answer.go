@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -130,7 +129,8 @@ func (b *Mailbox[M]) whyNoAnswer(ctx context.Context, id string) error {
 		return err
 	}
 	if len(letters) > 0 {
-		return buriedError(b.spec.Queue, id, errors.New(letters[0].ErrorMessage))
+		code, _ := fault.ParseCode(letters[0].ErrorType)
+		return buriedError(b.spec.Queue, id, &fault.Error{Code: code, Message: letters[0].ErrorMessage})
 	}
 	e := ErrNoAnswer.WithTarget(string(b.spec.Queue))
 	e.RequestID = id

@@ -232,7 +232,7 @@ func (k *keeper[M]) activate(ctx *actor.Context[hostMessage], q store.Queue) err
 	if err != nil {
 		return err
 	}
-	w := &worker[M]{box: box, store: h.store, rehearsal: h.rehearsal, opts: h.work, make: h.make, size: firstBatch, self: h.refOf(box)}
+	w := &worker[M]{box: box, store: h.store, rehearsal: h.rehearsal, opts: h.work, make: h.make, size: min(firstBatch, h.work.batch), self: h.refOf(box)}
 	name := "handler"
 	if h.only == "" {
 		name = actorName(q[len(h.prefix):])

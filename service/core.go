@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -24,9 +23,11 @@ type core struct {
 	methods map[string]method
 	mailbox Mailbox
 	errors  *ErrorTypes
+
+	concurrency int // at least 1
+
 	workers atomic.Pointer[actor.Ref[Message]]
 	log     atomic.Pointer[slog.Logger]
-	keyless atomic.Uint64
 	stats   counters
 }
 
@@ -38,7 +39,10 @@ type method struct {
 }
 
 func newCore[S any](spec *Spec[S]) *core {
-	c := &core{service: spec.Service, methods: make(map[string]method, len(spec.Methods)), mailbox: spec.Mailbox, errors: spec.Errors}
+	c := &core{
+		service: spec.Service, methods: make(map[string]method, len(spec.Methods)), mailbox: spec.Mailbox, errors: spec.Errors,
+		concurrency: max(1, spec.Concurrency),
+	}
 	for i, b := range spec.Methods {
 		c.methods[b.method.info().Name] = method{b.method, i}
 	}
@@ -125,12 +129,13 @@ func (c *core) unknown(service, name string) error {
 	return f
 }
 
-// key chooses the worker of a call. A call without a key takes any.
+// key chooses the worker of a call. A call without a key takes the one with the
+// least to do; an empty key is a key like any other.
 func (c *core) key(m Message) string {
 	if key, ok := m.in.call.method.keyOf(m.in.call.Request); ok {
-		return key
+		return "=" + key
 	}
-	return strconv.FormatUint(c.keyless.Add(1), 10)
+	return ""
 }
 
 // incoming is a call at the callee.

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"log/slog"
 	"time"
@@ -14,7 +13,8 @@ import (
 
 // EndpointOptions are choices for what comes over links. The zero value is usable.
 type EndpointOptions struct {
-	// DeadLetters gets what does not decode. Default: it is only logged.
+	// DeadLetters gets what does not decode, see [KeepLetters]. Default: it is
+	// only logged.
 	DeadLetters DeadLetters
 	// Logger gets a record of what does not decode. Default slog.Default().
 	Logger *slog.Logger
@@ -25,23 +25,6 @@ type EndpointOptions struct {
 	// too large or does not decode, there is no such actor or method, or no worker
 	// had time for it. See [Observe] for the others. Default: nobody is told.
 	Refused func(ctx context.Context, r Report)
-}
-
-// DeadLetters is where requests go that will not be handled, so that somebody can
-// look at them and send them again. It must be safe for concurrent use.
-type DeadLetters interface {
-	Put(ctx context.Context, l Letter) error
-}
-
-// Letter is a request that will not be handled.
-type Letter struct {
-	RequestID, CallerID, TargetID string // "" where they could not be read
-	TraceID, SpanID               string
-	PayloadType                   string // the name of the message's type
-	Codec                         string
-	Raw                           []byte // the message, or the frame if that did not decode
-	Err                           error
-	RetryCount                    int
 }
 
 // Endpoint serves the services of a system to the other side of a link: it is
@@ -73,7 +56,7 @@ func (e *Endpoint) Serve(ctx context.Context, frame []byte) (response []byte) {
 	r, err := decodeRequest(frame)
 	if err != nil {
 		poison := &wire.PoisonError{Message: wire.Message{Type: "troupe.Request", Codec: "proto", Data: frame}, Cause: err}
-		e.setAside(ctx, r, poison)
+		e.setAside(ctx, r.letter(poison))
 		return e.refuse(ctx, start, nil, poison)
 	}
 	if !r.trace.IsZero() {
@@ -92,7 +75,11 @@ func (e *Endpoint) Serve(ctx context.Context, frame []byte) (response []byte) {
 	m, in, err := c.accept(r)
 	if err != nil {
 		if poison, ok := errors.AsType[*wire.PoisonError](err); ok {
-			e.setAside(ctx, r, poison)
+			l := r.letter(poison)
+			if m.info().Durable {
+				l.Queue = c.mailbox.Queue(c.path)
+			}
+			e.setAside(ctx, l)
 		}
 		return e.refuse(ctx, start, m.methodType, err)
 	}
@@ -127,34 +114,4 @@ func (c *core) perform(ctx context.Context, m method, in *incoming) outcome {
 		return outcome{err: err}
 	}
 	return out
-}
-
-// rawLogged is how many bytes of a message that does not decode are logged.
-const rawLogged = 4096
-
-// setAside logs what does not decode, with its bytes, and puts it into the dead
-// letters.
-func (e *Endpoint) setAside(ctx context.Context, r *request, poison *wire.PoisonError) {
-	l := Letter{
-		RequestID: r.requestID, CallerID: r.callerID, TargetID: r.target, RetryCount: r.retries,
-		TraceID: r.trace.TraceID(), SpanID: r.trace.SpanID(),
-		PayloadType: poison.Message.Type, Codec: poison.Message.Codec, Raw: poison.Message.Data, Err: poison,
-	}
-	f := &fault.Error{
-		Code: fault.Poison, Op: "service", Target: l.TargetID, RequestID: l.RequestID, CallerID: l.CallerID,
-		TraceID: l.TraceID, SpanID: l.SpanID, RetryCount: l.RetryCount, Cause: poison,
-	}
-	attrs := append(fault.Attrs(f), slog.String("payload_type", l.PayloadType), slog.Int("raw_size", len(l.Raw)),
-		slog.String("raw_base64", base64.StdEncoding.EncodeToString(l.Raw[:min(len(l.Raw), rawLogged)])))
-	e.opts.Logger.LogAttrs(ctx, slog.LevelError, "a request does not decode", attrs...)
-	if e.opts.DeadLetters == nil {
-		return
-	}
-	// The caller may leave: the letter is kept all the same.
-	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := e.opts.DeadLetters.Put(kept, l); err != nil {
-		attrs := append(fault.Attrs(f), slog.String("dead_letter_error", err.Error()))
-		e.opts.Logger.LogAttrs(ctx, slog.LevelError, "a dead letter could not be kept", attrs...)
-	}
 }

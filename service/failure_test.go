@@ -16,6 +16,7 @@ import (
 	"github.com/troupe-dev/troupe/service"
 	shop "github.com/troupe-dev/troupe/service/internal/shopv1"
 	"github.com/troupe-dev/troupe/service/servicetest"
+	"github.com/troupe-dev/troupe/wire"
 )
 
 // Req F3: a mailbox store that fails is INTERNAL to the caller, is counted, and
@@ -129,7 +130,10 @@ func TestUndecodableParcel(t *testing.T) {
 	t.Parallel()
 	run(t, nil, func(t *testing.T, s *setup) {
 		box := s.spec.Mailbox.(*memory)
-		_, err := box.Ask(t.Context(), service.Parcel{RequestID: "x", Type: "t", Frame: []byte{1}})
+		_, err := box.Ask(t.Context(), service.Parcel{
+			RequestID: "x", Method: "troupe.test.shop.v1.Orders/Pay",
+			Message: wire.Message{Type: "troupe.test.shop.v1.PayRequest", Codec: "proto", Data: []byte{1}},
+		})
 		if fault.CodeOf(err) != fault.Poison || len(box.letters()) != 1 {
 			t.Errorf("error %v, %d letters", err, len(box.letters()))
 		}

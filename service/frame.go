@@ -148,13 +148,15 @@ func responseFrame(m methodType, out outcome, known *ErrorTypes, limit int) []by
 		return faultFrame(out.err)
 	}
 	if err != nil {
-		return faultFrame(&fault.Error{Code: fault.Internal, Op: "service", Message: "the answer can't be sent", Cause: err})
+		return faultFrame(unsendable(err))
 	}
 	return frame
 }
 
 // faultFrame encodes a failure of the framework.
-func faultFrame(err error) []byte {
+func faultFrame(err error) []byte { return appendBytes(nil, responseFault, faultJSON(err)) }
+
+func faultJSON(err error) []byte {
 	f := *fault.From(err)
 	if code := fault.CodeOf(err); f.Code != code {
 		f = fault.Error{Code: code, Target: f.Target, RequestID: f.RequestID, CallerID: f.CallerID, Cause: err}
@@ -164,7 +166,7 @@ func faultFrame(err error) []byte {
 	if bad != nil || len(data) > maxHeader {
 		data = fmt.Appendf(nil, `{"code":%q,"message":"the error is too long to be sent"}`, f.Code)
 	}
-	return appendBytes(nil, responseFault, data)
+	return data
 }
 
 // decodeResponse decodes what came of a call. The error is that of a frame which

@@ -2,13 +2,13 @@ package service_test
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/service"
+	"github.com/troupe-dev/troupe/wire"
 )
 
 // memory is a mailbox that keeps nothing beyond the process: a stand-in for the
@@ -25,7 +25,7 @@ type memory struct {
 
 type entry struct {
 	done   chan struct{}
-	answer []byte
+	answer wire.Message
 	err    error
 	tries  int
 }
@@ -47,7 +47,7 @@ func (m *memory) letters() []service.Parcel {
 	return m.dead
 }
 
-func (m *memory) Ask(ctx context.Context, p service.Parcel) ([]byte, error) {
+func (m *memory) Ask(ctx context.Context, p service.Parcel) (wire.Message, error) {
 	m.mu.Lock()
 	e := m.kept[p.RequestID]
 	if e == nil && m.broken == nil {
@@ -58,15 +58,17 @@ func (m *memory) Ask(ctx context.Context, p service.Parcel) ([]byte, error) {
 	err := m.broken
 	m.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return wire.Message{}, err
 	}
 	select {
 	case <-e.done:
 		return e.answer, e.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return wire.Message{}, ctx.Err()
 	}
 }
+
+func (m *memory) Queue(path string) string { return path }
 
 func (m *memory) put(p service.Parcel) {
 	m.queue = append(m.queue, p)
@@ -77,12 +79,12 @@ func (m *memory) put(p service.Parcel) {
 }
 
 // Serve works one request after the other, whatever the concurrency.
-func (m *memory) Serve(parent actor.Parent, _ int, handle func(context.Context, service.Parcel) ([]byte, error)) error {
+func (m *memory) Serve(parent actor.Parent, s service.Serving) error {
 	_, err := actor.SpawnService(parent, actor.ServiceSpec{Name: "mailbox", New: func() actor.Service {
 		return actor.ServiceFunc(func(ctx context.Context) error {
 			for {
 				if p, ok := m.take(); ok {
-					answer, err := handle(ctx, p)
+					answer, err := s.Handle(ctx, p)
 					m.settle(p, answer, err)
 					continue
 				}
@@ -118,7 +120,7 @@ func (m *memory) take() (service.Parcel, bool) {
 	return p, true
 }
 
-func (m *memory) settle(p service.Parcel, answer []byte, err error) {
+func (m *memory) settle(p service.Parcel, answer wire.Message, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.kept[p.RequestID]
@@ -133,4 +135,4 @@ func (m *memory) settle(p service.Parcel, answer []byte, err error) {
 	close(e.done)
 }
 
-var errDisk = &fault.Error{Code: fault.Internal, Op: "test.store", Message: "input/output error", Cause: errors.New("disk")}
+var errDisk = &fault.Error{Code: fault.Internal, Op: "test.store", Message: "input/output error", Cause: service.ErrMailbox}

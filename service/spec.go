@@ -1,11 +1,14 @@
 package service
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/wire"
 )
 
 // Spec says how to serve S by an actor. Generated code fills in Service, Methods
@@ -48,8 +51,15 @@ type Spec[S any] struct {
 	// as long as for its answer unless Inbox.Overflow says otherwise.
 	Inbox actor.Mailbox
 
-	// Mailbox keeps the requests of durable methods. Required if there are any.
+	// Mailbox keeps the requests of durable methods. Required if there are any:
+	//
+	//	spec.Mailbox = service.NewMailbox(store, service.MailboxOptions{})
 	Mailbox Mailbox
+
+	// Rehearse makes an implementation whose effects on the world are held back, to
+	// see what would become of a dead letter, see [StoreMailbox.Rehearse]. It is
+	// made anew for each letter. Nil: there are no rehearsals.
+	Rehearse func() S
 }
 
 // Query is the message type of a service's actor. It has no public use.
@@ -107,7 +117,7 @@ func (s *Spec[S]) validate() error {
 		case m.Durable && s.Mailbox == nil:
 			return &fault.Error{
 				Code: fault.FailedPrecondition, Op: "service.Spawn", Target: s.Service, Message: "method " + m.Name + " is durable and the spec has no Mailbox",
-				Hint: "set Spec.Mailbox to a durable mailbox",
+				Hint: "set Spec.Mailbox, to service.NewMailbox(store, service.MailboxOptions{}) for example",
 			}
 		}
 		names = append(names, m.Name)
@@ -136,7 +146,32 @@ func (k *keeper[S]) Start(ctx *actor.Context[Query]) error {
 	if k.spec.Mailbox == nil {
 		return nil
 	}
-	return k.spec.Mailbox.Serve(ctx, max(1, k.spec.Concurrency), k.core.handleParcel)
+	serving := Serving{Path: k.core.path, Concurrency: k.core.concurrency, Handle: k.core.handleParcel}
+	if k.spec.Rehearse != nil {
+		serving.Rehearse = k.rehearse
+	}
+	return k.spec.Mailbox.Serve(ctx, serving)
+}
+
+// rehearse has a kept request handled by an implementation without effects, in a
+// system of its own: nothing of it is counted or logged.
+func (k *keeper[S]) rehearse(ctx context.Context, p Parcel) (wire.Message, error) {
+	silent := slog.New(slog.DiscardHandler)
+	sys := actor.NewSystem(actor.Options{Name: "rehearsal", Logger: silent})
+	defer func() { _ = sys.Stop(context.WithoutCancel(ctx)) }() // bounded by the system's own timeout
+	spec := *k.spec
+	spec.New = spec.Rehearse
+	c := newCore(&spec)
+	c.path = k.core.path
+	c.log.Store(silent)
+	worker, err := actor.Spawn(sys, actor.Spec[Message]{
+		Type: k.spec.Service, New: func() actor.Behavior[Message] { return newServer(&spec, c) },
+	})
+	if err != nil {
+		return wire.Message{}, err
+	}
+	c.workers.Store(&worker)
+	return c.handleParcel(ctx, p)
 }
 
 func (k *keeper[S]) spawnWorkers(ctx *actor.Context[Query]) (actor.Ref[Message], error) {
