@@ -38,20 +38,20 @@ func NewClient(base, token string) *Client {
 	}
 }
 
-// call sends a request and decodes the answer into into, which may be nil.
-func (c *Client) call(ctx context.Context, method, path string, body, into any, header ...string) error {
+// send sends a request and returns the answer, whatever it is.
+func (c *Client) send(ctx context.Context, method, path string, body any, header ...string) (*http.Response, error) {
 	const op = "console.Client"
 	var reader io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return fault.Wrap(fault.InvalidArgument, op, err)
+			return nil, fault.Wrap(fault.InvalidArgument, op, err)
 		}
 		reader = bytes.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
 	if err != nil {
-		return fault.Wrap(fault.InvalidArgument, op, err)
+		return nil, fault.Wrap(fault.InvalidArgument, op, err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -65,9 +65,19 @@ func (c *Client) call(ctx context.Context, method, path string, body, into any, 
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
-		return &fault.Error{Code: fault.Unavailable, Op: op, Target: c.base, Cause: err}
+		return nil, &fault.Error{Code: fault.Unavailable, Op: op, Target: c.base, Cause: err}
+	}
+	return resp, nil
+}
+
+// call sends a request and decodes the answer into into, which may be nil.
+func (c *Client) call(ctx context.Context, method, path string, body, into any, header ...string) error {
+	const op = "console.Client"
+	resp, err := c.send(ctx, method, path, body, header...)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, clientBytes))

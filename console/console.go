@@ -21,6 +21,8 @@
 //	POST /api/rehearsals              what would happen to letters that are redriven
 //	GET  /api/redrives, POST          bring letters back to their queues: ids or a filter, rate, dry_run
 //	GET  /api/redrives/{id}, DELETE   how far one is; stop it
+//	POST /api/store/check             what is damaged in the store
+//	POST /api/store/backup            a copy of the store
 //	GET  /api/stream                  all of this as server-sent events
 //
 // Other keys of a query are refused. Errors are problem+json (RFC 9457), see [Problem].
@@ -91,6 +93,9 @@ type Options struct {
 
 	// Started is when the node started. Default the call of New.
 	Started time.Time
+
+	// Store is the node's store as a whole. Default nil: none.
+	Store Store
 
 	// StreamInterval is the shortest time between two snapshots for one client.
 	// Default 250 ms, at least 50 ms.
@@ -169,6 +174,7 @@ func New(opts Options) *Console {
 	mux.Handle("/api/actors/{action...}", knows(methods{http.MethodPost: c.act}))
 	mux.Handle("/api/log-level", knows(methods{http.MethodGet: c.getLogLevel, http.MethodPut: c.setLogLevel}))
 	c.mailRoutes(mux)
+	c.storeRoutes(mux)
 	mux.Handle("/api/stream", knows(methods{http.MethodGet: c.stream}, "run", "limit", "more"))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, fault.New(fault.NotFound, "console", "there is no %s", r.URL.Path).WithTarget(r.URL.Path))

@@ -170,7 +170,7 @@ func (d *redriving) run(ctx context.Context) error {
 
 // letters returns the next wave, and whether it is the last.
 func (d *redriving) letters(ctx context.Context, size int) (wave []store.Letter, end bool, err error) {
-	if d.r.IDs != nil {
+	if len(d.r.IDs) > 0 {
 		n := min(size, len(d.ids))
 		for _, id := range d.ids[:n] {
 			letter, err := d.l.store.Letter(ctx, id)

@@ -250,6 +250,7 @@ func (n *Node) newConsole() *console.Console {
 		Hosts:    n.config.HTTP.Hosts,
 		LogLevel: &n.level,
 		Mail:     n.mail,
+		Store:    &storeTools{store: n.store, dir: n.config.DataDir},
 		Runs:     n.runs,
 		System:   n.sys,
 		Version:  n.options.Version,
@@ -314,6 +315,9 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	if n.lock, err = lockDir(n.config.DataDir); err != nil {
 		return errors.Join(err, listener.Close(), n.closeLog())
+	}
+	if err := removeLeftovers(n.config.DataDir); err != nil {
+		n.log.WarnContext(ctx, "what a killed node left behind cannot be removed", "error", err)
 	}
 	var engine string
 	if n.store, engine, err = openStore(ctx, n.config, n.options.Env, n.log); err != nil {

@@ -149,7 +149,7 @@ func (a *app) configCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check a configuration file, without variables and flags",
-		Args:  fileArgs(1, 1),
+		Args:  fileArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			report := configReport{File: args[0], OK: true, Problems: node.Problems{}}
 			err := node.CheckFile(args[0])

@@ -4,6 +4,8 @@
 //	troupe run FILE        one workflow, to its end
 //	troupe validate FILE   checks definitions
 //	troupe nodes           the node types a definition can use
+//	troupe dlq             looks at dead letters, mends them, brings them back
+//	troupe store           checks, backs up and restores what a node keeps
 //	troupe config          explains and checks the configuration
 //	troupe doctor          checks the machine, the configuration and a running node
 //	troupe version         what was built

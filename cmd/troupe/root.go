@@ -60,6 +60,8 @@ Start with:  troupe dev`,
 		a.runCommand(),
 		a.validateCommand(),
 		a.nodesCommand(),
+		a.dlqCommand(),
+		a.storeCommand(),
 		a.configCommand(),
 		a.doctorCommand(),
 		a.versionCommand(),
@@ -150,11 +152,11 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// fileArgs returns a check for a number of FILE arguments; most < 0 is no bound.
-func fileArgs(least, most int) cobra.PositionalArgs {
+// fileArgs returns a check for at least one FILE argument; most < 0 is no bound.
+func fileArgs(most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
-		case len(args) < least:
+		case len(args) == 0:
 			return usageError("%s needs a FILE; see troupe help %s", cmd.CommandPath(), strings.TrimPrefix(cmd.CommandPath(), "troupe "))
 		case most >= 0 && len(args) > most:
 			return usageError("%s takes %s, got %d", cmd.CommandPath(), counted(most, "FILE", "FILEs"), len(args))

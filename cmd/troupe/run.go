@@ -33,7 +33,7 @@ interrupted leaves no half-written output.
 
 With -o json the one document on standard output is the state of the run at its
 end, the same as the console's API gives.`,
-		Args: fileArgs(1, 1),
+		Args: fileArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// First of all: reading a definition may block on a file it names.
 			ctx, restore := a.interruptible(cmd.Context())

@@ -73,7 +73,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Long: `Checks definitions: their keys, node types, graph, expressions, and the columns
 that flow along every edge. Each mistake is a line with its place, what was
 expected, and a suggestion. Nothing is run or written.`,
-		Args: fileArgs(1, -1),
+		Args: fileArgs(-1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			worst := exitOK
 			reports := make([]validation, 0, len(args))
