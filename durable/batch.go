@@ -108,7 +108,7 @@ func (s *shift[M]) deliver(ctx *actor.Context[item[M]], p *part) error {
 		p.end, p.reason = buried, err
 		return err
 	}
-	if known, err := w.known(ctx, p.meta.origin); known || err != nil {
+	if known, err := w.known(ctx, p); known || err != nil {
 		p.meta.origin = Origin{}
 		return err
 	}
@@ -135,8 +135,8 @@ func (w *worker[M]) attempts() int { return w.opts.retry.Retries() + 1 }
 
 // taken notes that a message has been taken in, for its producer's next ones.
 func (w *worker[M]) taken(p *part) {
-	if o := p.meta.origin; o.Producer != "" && w.cursors != nil {
-		w.cursors[o.Producer] = max(o.Seq, w.cursors[o.Producer])
+	if o, cursors := p.meta.origin, w.cursors[p.msg.Priority]; o.Producer != "" && cursors != nil {
+		cursors[o.Producer] = max(o.Seq, cursors[o.Producer])
 	}
 }
 

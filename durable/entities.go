@@ -226,6 +226,6 @@ func (t entityTarget[C]) Deliver(ctx context.Context, c C) error {
 // time it is brought to memory.
 func (t entityTarget[C]) Address() actor.Address {
 	a := t.of.host.keeper.Address()
-	a.Path += "/" + actorName(store.Queue(t.key))
+	a.Path += "/" + entityName(t.key)
 	return a
 }

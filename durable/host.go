@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"net/url"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/store"
 )
 
@@ -78,6 +80,7 @@ func (h *host[M]) spawn(under actor.Parent) error {
 type keeper[M any] struct {
 	h      *host[M]
 	asleep bool // until the lease is asked for again
+	tired  int  // how often in a row the store could not tell
 }
 
 // Start makes the worker of the one queue, and the watch.
@@ -124,10 +127,12 @@ func (k *keeper[M]) Receive(ctx *actor.Context[hostMessage], m hostMessage) erro
 	h := k.h
 	switch {
 	case m.wake != "":
-		return k.wake(ctx, m.wake)
+		k.wake(ctx, m.wake)
+		return nil
 	case m.retry:
 		k.asleep = false
-		return k.retry(ctx)
+		k.retry(ctx)
+		return nil
 	}
 	h.mu.Lock()
 	w := h.workers[m.down]
@@ -143,43 +148,60 @@ func (k *keeper[M]) Receive(ctx *actor.Context[hostMessage], m hostMessage) erro
 	case h.only != "":
 		return actor.ErrStop
 	case waits:
-		return k.retry(ctx)
+		k.retry(ctx)
 	}
 	return nil
 }
 
 // wake wakes the worker of a queue, or makes it.
-func (k *keeper[M]) wake(ctx *actor.Context[hostMessage], q store.Queue) error {
+func (k *keeper[M]) wake(ctx *actor.Context[hostMessage], q store.Queue) {
 	h := k.h
 	h.mu.Lock()
 	w := h.workers[q]
 	if w == nil && h.active > 0 && len(h.workers) >= h.active {
 		h.waiting[q] = struct{}{}
 		h.mu.Unlock()
-		return nil
+		return
 	}
 	h.mu.Unlock()
 	if w != nil && w.wake() {
-		return nil
+		return
 	}
-	switch err := h.holds(ctx); {
-	case errors.Is(err, store.ErrLeaseHeld):
+	if !k.mayWrite(ctx) {
 		h.wait(q)
-		k.sleep(ctx)
-		return nil
-	case err != nil:
-		return err
+		return
 	}
-	return k.activate(ctx, q)
+	if err := k.activate(ctx, q); err != nil {
+		ctx.Log().LogAttrs(ctx, slog.LevelError, "a durable mailbox has messages and can't have an actor",
+			append([]slog.Attr{slog.String("queue", string(q))}, fault.Attrs(err)...)...)
+	}
 }
 
-// holds returns nil if the host may write.
-func (h *host[M]) holds(ctx context.Context) error {
+// mayWrite reports whether the host may have workers. If it may not, or the store
+// can't tell, the queues that wait have their turn later.
+func (k *keeper[M]) mayWrite(ctx *actor.Context[hostMessage]) bool {
+	h := k.h
 	if h.fence == nil {
-		return nil
+		return true
 	}
 	_, err := h.fence.current(ctx)
-	return err
+	switch {
+	case err == nil:
+		k.tired = 0
+		return true
+	case errors.Is(err, store.ErrLeaseHeld):
+		k.sleep(ctx, heldPause)
+	case !k.asleep && ctx.Err() == nil:
+		k.tired++
+		pause := storePause(k.tired)
+		ctx.Log().LogAttrs(ctx, slog.LevelError, "the store of durable actors failed",
+			append([]slog.Attr{slog.String("lease", string(h.fence.name)), slog.Duration("again_in", pause)}, fault.Attrs(err)...)...)
+		if f := h.work.hooks.StoreFailed; f != nil {
+			f(h.prefix, err)
+		}
+		k.sleep(ctx, pause)
+	}
+	return false
 }
 
 // wait notes that a queue has messages and no worker.
@@ -190,14 +212,10 @@ func (h *host[M]) wait(q store.Queue) {
 }
 
 // retry gives the queues that wait their turn.
-func (k *keeper[M]) retry(ctx *actor.Context[hostMessage]) error {
+func (k *keeper[M]) retry(ctx *actor.Context[hostMessage]) {
 	h := k.h
-	switch err := h.holds(ctx); {
-	case errors.Is(err, store.ErrLeaseHeld):
-		k.sleep(ctx)
-		return nil
-	case err != nil:
-		return err
+	if !k.mayWrite(ctx) {
+		return
 	}
 	h.mu.Lock()
 	var next []store.Queue
@@ -210,18 +228,15 @@ func (k *keeper[M]) retry(ctx *actor.Context[hostMessage]) error {
 	}
 	h.mu.Unlock()
 	for _, q := range next {
-		if err := k.wake(ctx, q); err != nil {
-			return err
-		}
+		k.wake(ctx, q)
 	}
-	return nil
 }
 
 // sleep waits before the lease is asked for again.
-func (k *keeper[M]) sleep(ctx *actor.Context[hostMessage]) {
+func (k *keeper[M]) sleep(ctx *actor.Context[hostMessage], d time.Duration) {
 	if !k.asleep {
 		k.asleep = true
-		ctx.After(heldPause, hostMessage{retry: true})
+		ctx.After(d, hostMessage{retry: true})
 	}
 }
 
@@ -235,7 +250,7 @@ func (k *keeper[M]) activate(ctx *actor.Context[hostMessage], q store.Queue) err
 	w := &worker[M]{box: box, store: h.store, rehearsal: h.rehearsal, opts: h.work, make: h.make, size: min(firstBatch, h.work.batch), self: h.refOf(box)}
 	name := "handler"
 	if h.only == "" {
-		name = actorName(q[len(h.prefix):])
+		name = entityName(string(q[len(h.prefix):]))
 		w.standBack = func() { h.wait(q) }
 	}
 	h.mu.Lock()
@@ -291,6 +306,9 @@ func (h *host[M]) watch(ctx context.Context, keeper actor.Ref[hostMessage]) erro
 func actorName(q store.Queue) string {
 	return url.PathEscape(strings.ReplaceAll(string(q), "/", "."))
 }
+
+// entityName makes a name of an actor from a key. Other keys have other names.
+func entityName(key string) string { return url.PathEscape(key) }
 
 // hostTarget is behind the reference to a host for one queue.
 type hostTarget[M any] struct {

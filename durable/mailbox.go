@@ -117,8 +117,9 @@ type Post[M any] struct {
 
 // An Origin is the number of a message in what a producer sends to one mailbox.
 // The numbers rise; a message whose number is not above that of the last one
-// taken in was taken in before and is dropped. The number is taken in by the
-// commit in which the message's effects are. See [Mailbox.Forget].
+// of its priority taken in was taken in before and is dropped. The number is taken
+// in by the commit in which the message's effects are. As it takes their order,
+// the sender of all of them is the producer. See [Mailbox.Forget].
 type Origin struct {
 	Producer store.Producer // the sender with its incarnation
 	Seq      uint64         // from 1
@@ -183,6 +184,9 @@ func (b *Mailbox[M]) put(ctx context.Context, p *Post[M], live string) (store.Pu
 	if err != nil {
 		return store.Put{}, err
 	}
+	if o := p.Origin; o.Producer != "" && p.Sender != "" && p.Sender != string(o.Producer) {
+		return store.Put{}, invalid("durable.Send", string(b.spec.Queue), "the Sender is %q and the producer of the Origin is %q; they are the same, or Sender is empty", p.Sender, o.Producer)
+	}
 	m := meta{codec: encoded.Codec, origin: p.Origin, live: live, subject: p.Subject}
 	put := store.Put{
 		Queue: b.spec.Queue, Key: b.senderOf(ctx, p), Delay: p.Delay, Priority: p.Priority,
@@ -243,12 +247,22 @@ func WithSender(ctx context.Context, name string) context.Context {
 // Forget removes what is remembered of a producer: see [Origin]. It is for one
 // that will not send any more.
 func (b *Mailbox[M]) Forget(ctx context.Context, p store.Producer) error {
-	_, err := b.store.Commit(ctx, &store.Batch{Cursors: []store.Cursor{{Scope: b.scope(), Producer: p, Forget: true}}})
+	batch := &store.Batch{}
+	for _, priority := range [...]store.Priority{store.Normal, store.High} {
+		batch.Cursors = append(batch.Cursors, store.Cursor{Scope: b.scope(priority), Producer: p, Forget: true})
+	}
+	_, err := b.store.Commit(ctx, batch)
 	return err
 }
 
-// scope is the name under which numbers of producers are remembered.
-func (b *Mailbox[M]) scope() string { return "queue/" + string(b.spec.Queue) }
+// scope is the name under which numbers of producers are remembered. Messages of
+// different priorities overtake each other, so each has numbers of its own.
+func (b *Mailbox[M]) scope(p store.Priority) string {
+	if p == store.High {
+		return "queue-high/" + string(b.spec.Queue)
+	}
+	return "queue/" + string(b.spec.Queue)
+}
 
 // Deliver makes a Mailbox an [actor.Target]. It is Tell, but for a context that
 // has ended: that asks not to wait at all, which is [ErrWaits].

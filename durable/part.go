@@ -34,7 +34,7 @@ const (
 
 // addTo adds the part to a batch; scope is that of the mailbox's cursors. Events
 // are the handler's affair.
-func (p *part) addTo(b *store.Batch, scope string) {
+func (p *part) addTo(b *store.Batch, scope func(store.Priority) string) {
 	b.Puts = append(b.Puts, p.puts...)
 	if p.msg == nil {
 		return
@@ -54,7 +54,7 @@ func (p *part) addTo(b *store.Batch, scope string) {
 		})
 	}
 	if o := p.meta.origin; o.Producer != "" {
-		b.Cursors = append(b.Cursors, store.Cursor{Scope: scope, Producer: o.Producer, Seq: o.Seq})
+		b.Cursors = append(b.Cursors, store.Cursor{Scope: scope(p.msg.Priority), Producer: o.Producer, Seq: o.Seq})
 	}
 }
 
@@ -66,7 +66,21 @@ func (p *part) drop() {
 	p.puts, p.events, p.then, p.answerKind, p.answer = nil, nil, nil, "", nil
 }
 
-// giveBack ends a part as not tried.
+// giveBack ends a part as not tried, whatever was done about it.
+func (p *part) giveBack() {
+	p.drop()
+	p.end, p.delay = givenBack, store.Nack{Uncounted: true}
+}
+
+// A lane is whose order is kept: a sender within a priority.
+type lane struct {
+	key      string
+	priority store.Priority
+}
+
+func (p *part) lane() lane { return lane{p.msg.Key, p.msg.Priority} }
+
+// untried ends a part as not tried.
 func untried(msg *store.Message) *part {
 	return &part{msg: msg, end: givenBack, delay: store.Nack{Uncounted: true}}
 }

@@ -29,9 +29,8 @@ func (s *shift[M]) commit(ctx context.Context, parts []*part) error {
 
 func (w *worker[M]) batchOf(parts []*part) *store.Batch {
 	b := &store.Batch{}
-	scope := w.box.scope()
 	for _, p := range parts {
-		p.addTo(b, scope)
+		p.addTo(b, w.box.scope)
 	}
 	return b
 }
@@ -95,7 +94,7 @@ func (s *shift[M]) conclude(ctx *actor.Context[item[M]], parts []*part, err erro
 		s.after(parts)
 		return nil
 	}
-	s.w.cursors = nil // some were noted as taken in
+	clear(s.w.cursors[:]) // some were noted as taken in
 	switch {
 	case s.h.undone(err):
 		s.giveUp(parts, err)
@@ -120,19 +119,18 @@ func later(err error) bool {
 // giveUp takes back what was done for messages whose handler's state is lost.
 // They are given back by the next look, when the store may be well again.
 func (s *shift[M]) giveUp(parts []*part, err error) {
-	var acks []*part
+	single := len(parts) == 1 && parts[0].end == acked
 	for _, p := range parts {
-		if p.end == acked {
-			p.drop()
-			acks = append(acks, p)
+		switch p.end {
+		case acked:
+			p.giveBack()
+		case buried:
+			p.meta.origin = Origin{} // those of its producer that come again are not known
+		case givenBack:
 		}
 	}
-	single := len(acks) == 1 && len(parts) == 1
-	for _, p := range acks {
-		p.end, p.delay = givenBack, store.Nack{Uncounted: true}
-		if single && !later(err) {
-			p.blame(err)
-		}
+	if single && !later(err) {
+		parts[0].blame(err)
 	}
 	s.w.alone = s.w.alone || !single && !later(err)
 	s.w.late = parts
@@ -152,9 +150,14 @@ func (p *part) blame(err error) {
 }
 
 // settleEach ends messages one by one, to find those that can't be. It is for
-// parts without events.
+// parts without events. What comes behind one that comes again, and must not be
+// there before it, is given back.
 func (s *shift[M]) settleEach(ctx *actor.Context[item[M]], parts []*part) {
+	again := map[lane]bool{}
 	for i, p := range parts {
+		if p.msg != nil && again[p.lane()] && p.end != givenBack {
+			p.giveBack()
+		}
 		err := s.w.commit(ctx, s.w.batchOf(parts[i:i+1]))
 		if err != nil && !later(err) && !errors.Is(err, store.ErrReceiptLost) {
 			p.blame(err)
@@ -164,11 +167,19 @@ func (s *shift[M]) settleEach(ctx *actor.Context[item[M]], parts []*part) {
 		case err == nil:
 			s.after(parts[i : i+1])
 		case later(err):
+			for _, p := range parts[i:] {
+				if p.msg != nil && again[p.lane()] && p.end != givenBack {
+					p.giveBack()
+				}
+			}
 			s.w.late = parts[i:]
 			s.w.storeFailed(ctx, "settle", err)
 			return
 		default:
 			s.lost(ctx, p, err)
+		}
+		if p.msg != nil && (err != nil || p.end == givenBack) {
+			again[p.lane()] = true
 		}
 	}
 }

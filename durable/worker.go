@@ -67,7 +67,7 @@ type worker[M any] struct {
 	// late are ends of messages that could not be committed yet. No message is
 	// received before they are.
 	late    []*part
-	cursors map[store.Producer]uint64 // nil: not read yet
+	cursors [2]map[store.Producer]uint64 // by priority; nil: not read yet
 }
 
 // workerOptions are the parts of a spec that a worker needs.
@@ -259,19 +259,21 @@ func (w *worker[M]) decode(p *part) (value M, err error) {
 }
 
 // known reports whether a message was taken in before, by its producer's number.
-func (w *worker[M]) known(ctx context.Context, o Origin) (bool, error) {
+func (w *worker[M]) known(ctx context.Context, p *part) (bool, error) {
+	o := p.meta.origin
 	if o.Producer == "" {
 		return false, nil
 	}
-	if w.cursors == nil {
-		all, err := w.store.Cursors(ctx, w.box.scope())
+	cursors := &w.cursors[p.msg.Priority]
+	if *cursors == nil {
+		all, err := w.store.Cursors(ctx, w.box.scope(p.msg.Priority))
 		if err != nil {
 			return false, err
 		}
-		w.cursors = make(map[store.Producer]uint64, len(all))
-		maps.Copy(w.cursors, all)
+		*cursors = make(map[store.Producer]uint64, len(all))
+		maps.Copy(*cursors, all)
 	}
-	return o.Seq <= w.cursors[o.Producer], nil
+	return o.Seq <= (*cursors)[o.Producer], nil
 }
 
 // logPoison writes the record of a message that does not decode.
