@@ -172,7 +172,7 @@ var (
 		{ID: "plausible", Type: "filter", Role: workflow.RoleTransform},
 		{ID: "derive", Type: "compute", Role: workflow.RoleTransform},
 		{ID: "monthly", Type: "aggregate", Role: workflow.RoleTransform},
-		{ID: "database", Type: "sink.sqlite", Role: workflow.RoleSink},
+		{ID: "database", Type: "sink.sql", Role: workflow.RoleSink},
 		{ID: "file", Type: "sink.csv", Role: workflow.RoleSink},
 	}
 	weatherEdges = []workflow.EdgeInfo{

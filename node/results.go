@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver of the files that sink.sqlite writes
+	_ "modernc.org/sqlite" // the driver of the files that sink.sql writes
 
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/workflow"
@@ -144,7 +144,7 @@ func (n *nullText) parse(kind workflow.Kind, text string) (workflow.Value, error
 	return v, err
 }
 
-// readSQLite reads a table that sink.sqlite wrote.
+// readSQLite reads a table of SQLite that sink.sql wrote.
 func readSQLite(ctx context.Context, artifact workflow.Artifact, schema workflow.Schema, limit, offset int) (rows []workflow.Row, err error) {
 	if _, err := os.Stat(artifact.Path); err != nil {
 		return nil, err // SQLite would only say that it cannot open the file

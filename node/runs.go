@@ -233,7 +233,7 @@ func (r *Runs) Wait(ctx context.Context, id string) (workflow.RunInfo, error) {
 }
 
 // Result reads a page of the table that a sink of a run wrote. The sink "" means
-// the first of [Artifacts]: a sink.sqlite if the run has one, else a sink.csv.
+// the first of [Artifacts]: a sink.sql of SQLite if the run has one, else a sink.csv.
 func (r *Runs) Result(ctx context.Context, id, sink string, limit, offset int) (console.Table, error) {
 	const op = "node.Runs.Result"
 	entry := r.find(id)

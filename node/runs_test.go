@@ -43,9 +43,9 @@ nodes:
     from: data
     with: {path: out.csv, delimiter: ";", null_text: 'NULL'}
   - id: db
-    type: sink.sqlite
+    type: sink.sql
     from: data
-    with: {path: out.db, table: people}
+    with: {database: "sqlite:out.db", table: people, create: true}
 `
 
 // runToEnd starts the node's workflow and waits for it.

@@ -3,7 +3,7 @@ package node
 import (
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
-	"github.com/troupe-dev/troupe/workflow/connector/sqlite"
+	"github.com/troupe-dev/troupe/workflow/connector/sql"
 	"github.com/troupe-dev/troupe/workflow/transform"
 )
 
@@ -12,7 +12,7 @@ import (
 func NodeTypes() *workflow.Registry {
 	r := workflow.NewRegistry()
 	csv.Register(r)
-	sqlite.Register(r)
+	sql.Register(r)
 	transform.Register(r)
 	return r
 }

@@ -38,7 +38,7 @@ func manyPeople() string {
 // is left.
 func TestRunFullDisk(t *testing.T) {
 	t.Parallel()
-	sqlite := strings.NewReplacer("sink.csv", "sink.sqlite", "path: adults.csv", "{path: adults.db, table: adults}").Replace(goodDefinition)
+	sqlite := strings.NewReplacer("sink.csv", "sink.sql", "path: adults.csv", "{database: 'sqlite:adults.db', table: adults, create: true}").Replace(goodDefinition)
 	for name, definition := range map[string]string{"csv": goodDefinition, "sqlite": sqlite} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

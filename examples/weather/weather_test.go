@@ -21,14 +21,14 @@ import (
 	"github.com/troupe-dev/troupe/examples/weather"
 	"github.com/troupe-dev/troupe/workflow"
 	csvconnector "github.com/troupe-dev/troupe/workflow/connector/csv"
-	"github.com/troupe-dev/troupe/workflow/connector/sqlite"
+	sqlconnector "github.com/troupe-dev/troupe/workflow/connector/sql"
 	"github.com/troupe-dev/troupe/workflow/transform"
 )
 
 func registry() *workflow.Registry {
 	r := workflow.NewRegistry()
 	csvconnector.Register(r)
-	sqlite.Register(r)
+	sqlconnector.Register(r)
 	transform.Register(r)
 	return r
 }

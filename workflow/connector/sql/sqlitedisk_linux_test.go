@@ -1,4 +1,4 @@
-package sqlite
+package sql
 
 import (
 	"path/filepath"
@@ -63,7 +63,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t)
 	path := filepath.Join(dir, "x.db")
-	exec(t, path, "CREATE TABLE t (a)")
+	execute(t, path, tableOf("t"))
 	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Skipf("needs the right to mount a file system: %v", err)
 	}

@@ -1,4 +1,4 @@
-package sqlite
+package sql
 
 import (
 	"context"
@@ -65,7 +65,11 @@ type runner struct {
 func newRunner(run string) runner { return runner{shared: newTransactions(), run: run} }
 
 func (r runner) sink(path, table, mode string) *sink {
-	return &sink{shared: r.shared, run: r.run, path: path, table: table, replace: mode == modeReplace}
+	return &sink{
+		shared: r.shared, run: r.run, database: Database{url: sqliteScheme + path},
+		path:   func(path string) (string, error) { return path, nil },
+		target: target{table: table, mode: mode, create: true},
+	}
 }
 
 // open opens a sink and sees to it that nothing stays open.
@@ -117,7 +121,7 @@ func query(t *testing.T, path, statement string) string {
 	return strings.Join(lines, "\n")
 }
 
-func exec(t *testing.T, path, statement string) {
+func execute(t *testing.T, path, statement string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	must(t, err)
@@ -179,13 +183,12 @@ func TestModes(t *testing.T) {
 		must(t, s.Write(t.Context(), batch))
 		must(t, s.Commit(t.Context()))
 	}
-	write("1", modeAppend, rowsFrom(1, 3))
-	exec(t, path, "CREATE TABLE other (a); INSERT INTO other VALUES (42)")
-	write("2", modeAppend, rowsFrom(4, 2))
+	write("1", modeInsert, rowsFrom(1, 3))
+	execute(t, path, "CREATE TABLE other (a); INSERT INTO other VALUES (42)")
+	write("2", modeInsert, rowsFrom(4, 2))
 	if got := query(t, path, "SELECT group_concat(id) FROM t"); got != "1,2,3,4,5" {
 		t.Errorf("after append: %s", got)
 	}
-	exec(t, path, "DROP TABLE t; CREATE TABLE T (something_else)")
 	write("3", modeReplace, rowsFrom(6, 2))
 	if got := query(t, path, "SELECT group_concat(id) FROM t"); got != "6,7" {
 		t.Errorf("after replace: %s", got)
@@ -198,15 +201,15 @@ func TestModes(t *testing.T) {
 func TestAppendChecksColumns(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.db")
-	exec(t, path, `CREATE TABLE t (ID, "odd ""name", ok, x, dayy, at, more)`)
-	err := newRunner("1").sink(path, "t", modeAppend).Open(t.Context(), schema)
+	execute(t, path, `CREATE TABLE t (ID, "odd ""name", ok, x, dayy, at, more)`)
+	err := newRunner("1").sink(path, "t", modeInsert).Open(t.Context(), schema)
 	for _, part := range []string{path, `the table "t" has no column "day"`, `did you mean "dayy"?`} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("error = %v, want %s", err, part)
 		}
 	}
-	exec(t, path, `ALTER TABLE t RENAME COLUMN dayy TO day`)
-	s := open(t, newRunner("2").sink(path, "t", modeAppend))
+	execute(t, path, `ALTER TABLE t RENAME COLUMN dayy TO day`)
+	s := open(t, newRunner("2").sink(path, "t", modeInsert))
 	must(t, s.Write(t.Context(), rowsFrom(1, 1)))
 	must(t, s.Commit(t.Context()))
 	if got := query(t, path, "SELECT id, x, more FROM t"); got != "1|0.25|NULL" {
@@ -231,11 +234,11 @@ func TestAbort(t *testing.T) {
 		t.Errorf("Write after Abort: %v", err)
 	}
 
-	exec(t, path, "CREATE TABLE t (old); INSERT INTO t VALUES ('kept')")
+	execute(t, path, tableOf("t")+"; INSERT INTO t (id) VALUES (42)")
 	s = open(t, newRunner("2").sink(path, "t", modeReplace))
 	must(t, s.Write(t.Context(), rowsFrom(1, 5000)))
 	must(t, s.Abort(t.Context()))
-	if got := query(t, path, "SELECT old FROM t"); got != "kept" {
+	if got := query(t, path, "SELECT id FROM t"); got != "42" {
 		t.Errorf("after the abort the table holds %q", got)
 	}
 	if got := names(t, dir); got != "x.db" {
@@ -280,7 +283,7 @@ func TestTwoSinksOfOneTable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	r := newRunner("1")
 	open(t, r.sink(path, "Same", modeReplace))
-	err := r.sink(path, "same", modeAppend).Open(t.Context(), schema)
+	err := r.sink(path, "same", modeInsert).Open(t.Context(), schema)
 	if fault.CodeOf(err) != fault.InvalidArgument || !strings.Contains(err.Error(), `two sinks of the run write the table "same"`) {
 		t.Errorf("error = %v", err)
 	}
@@ -342,9 +345,9 @@ func TestOpenErrors(t *testing.T) {
 	file := filepath.Join(dir, "text.txt")
 	must(t, os.WriteFile(file, []byte(strings.Repeat("not a database\n", 100)), 0o600))
 	view := filepath.Join(dir, "view.db")
-	exec(t, view, "CREATE VIEW v AS SELECT 1")
+	execute(t, view, "CREATE VIEW v AS SELECT 1")
 	damaged := filepath.Join(dir, "damaged.db")
-	exec(t, damaged, "CREATE TABLE t (a)")
+	execute(t, damaged, "CREATE TABLE t (a)")
 	text, err := os.ReadFile(damaged)
 	must(t, err)
 	must(t, os.WriteFile(damaged, append(text[:100:100], make([]byte, len(text)-100)...), 0o600))
@@ -377,8 +380,8 @@ func TestOpenErrors(t *testing.T) {
 func TestConstraintFailsTheRun(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.db")
-	exec(t, path, `CREATE TABLE t (id INTEGER PRIMARY KEY, "odd ""name", ok, x, day, at); INSERT INTO t (id) VALUES (3)`)
-	s := open(t, newRunner("1").sink(path, "t", modeAppend))
+	execute(t, path, `CREATE TABLE t (id INTEGER PRIMARY KEY, "odd ""name", ok, x, day, at); INSERT INTO t (id) VALUES (3)`)
+	s := open(t, newRunner("1").sink(path, "t", modeInsert))
 	err := s.Write(t.Context(), rowsFrom(1, 5))
 	if fault.CodeOf(err) != fault.FailedPrecondition || !strings.Contains(err.Error(), "UNIQUE constraint failed: t.id") {
 		t.Errorf("error = %v", err)
@@ -439,6 +442,11 @@ func TestNothingIsLeftRunning(t *testing.T) {
 	}
 }
 
+// tableOf is the statement that makes a table for the rows of the tests.
+func tableOf(name string) string {
+	return createTable(sqliteDialect{}, target{table: name}, schema)
+}
+
 // Req W1, S5
 func TestPlanProblems(t *testing.T) {
 	t.Parallel()
@@ -448,13 +456,22 @@ func TestPlanProblems(t *testing.T) {
 		schema workflow.Schema
 		want   []string
 	}{
-		{"path: x.db\ntable: t", schema, nil},
-		{"path: x.db\ntable: t\nmode: apend", schema, []string{"w.yaml:10:13: ", `did you mean "append"?`}},
-		{"path: out/\ntable: t", schema, []string{"w.yaml:8:13: ", "names a directory", "out/rows.db"}},
-		{"path: x.db\ntable: sqlite_t", schema, []string{"w.yaml:9:14: ", "belong to SQLite"}},
-		{"path: x.db\ntable: ''", schema, []string{"cannot be the name of a table"}},
-		{"path: x.db", schema, []string{`table`, "required"}},
-		{"path: x.db\ntable: t", workflow.MustSchema(column("a"), column("A")), []string{`the columns "a" and "A" differ in letter case alone`}},
+		{"database: sqlite:x.db\ntable: t", schema, nil},
+		{"database: env:NOT_SET_WHEN_CHECKED\ntable: t\nmode: upsert\nkey: [id]\ncreate: true", schema, nil},
+		{"database: sqlite:x.db\ntable: t\nmode: insrt", schema, []string{"w.yaml:10:13: ", `did you mean "insert"?`}},
+		{"database: sqlite:out/\ntable: t", schema, []string{"w.yaml:8:17: ", "names no file", "sqlite:rows.db"}},
+		{"database: x.db\ntable: t", schema, []string{"it is no URL of a database", `"sqlite:PATH"`}},
+		{"database: oracle://x/y\ntable: t", schema, []string{`"oracle" is no kind of database`}},
+		{"database: postgres://u:hunter2@h/d\ntable: t", schema, []string{"the URL has a password in it", "env:NAME"}},
+		{"database: postgres://u@h/d?password=hunter2\ntable: t", schema, []string{"the URL has a password in it"}},
+		{"database: sqlite:x.db\ntable: sqlite_t", schema, []string{"w.yaml:9:14: ", "belong to SQLite"}},
+		{"database: sqlite:x.db\ntable: troupe_sink_keys", schema, []string{"holds the keys of runs"}},
+		{"database: sqlite:x.db\ntable: ''", schema, []string{"cannot be the name of a table"}},
+		{"database: sqlite:x.db\ntable: t\nmode: upsert", schema, []string{"upsert needs a key"}},
+		{"database: sqlite:x.db\ntable: t\nkey: [idd]", schema, []string{`unknown column "idd"; did you mean "id"?`}},
+		{"database: sqlite:x.db\ntable: t\nkey: [id, id]", schema, []string{"stands twice"}},
+		{"database: sqlite:x.db", schema, []string{`table`, "required"}},
+		{"database: sqlite:x.db\ntable: t", workflow.MustSchema(column("a"), column("A")), []string{`the columns "a" and "A" differ in letter case alone`}},
 	}
 	for _, tt := range tests {
 		type none struct{}
@@ -462,10 +479,13 @@ func TestPlanProblems(t *testing.T) {
 			return workflow.SourcePlan{Schema: tt.schema}
 		}})
 		Register(registry)
-		text := "name: test\nnodes:\n  - {id: in, type: source.test}\n  - id: out\n    type: sink.sqlite\n    from: in\n    with:\n      " + strings.ReplaceAll(tt.with, "\n", "\n      ") + "\n"
+		text := "name: test\nnodes:\n  - {id: in, type: source.test}\n  - id: out\n    type: sink.sql\n    from: in\n    with:\n      " + strings.ReplaceAll(tt.with, "\n", "\n      ") + "\n"
 		_, err := workflow.LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(text)}}, "w.yaml", workflow.LoadOptions{Registry: registry})
 		if (err == nil) != (tt.want == nil) {
 			t.Errorf("%s: %v", tt.with, err)
+		}
+		if strings.Contains(fmt.Sprint(err), "hunter2") {
+			t.Errorf("%s: the password is shown: %v", tt.with, err)
 		}
 		for _, part := range tt.want {
 			if !strings.Contains(fmt.Sprint(err), part) {

@@ -1,8 +1,8 @@
-package sqlite_test
+package sql_test
 
 import (
 	"context"
-	"database/sql"
+	stdsql "database/sql"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,7 +12,7 @@ import (
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
-	"github.com/troupe-dev/troupe/workflow/connector/sqlite"
+	"github.com/troupe-dev/troupe/workflow/connector/sql"
 	"github.com/troupe-dev/troupe/workflow/transform"
 )
 
@@ -25,8 +25,8 @@ name: rain
 nodes:
   - {id: rain, type: source.csv, with: {path: rain.csv, columns: {day: date, mm: float}}}
   - {id: wet, type: filter, from: rain, with: {where: mm > 0.0}}
-  - {id: all, type: sink.sqlite, from: rain, with: {path: rain.db, table: days}}
-  - {id: some, type: sink.sqlite, from: wet, with: {path: rain.db, table: wet_days}}
+  - {id: all, type: sink.sql, from: rain, with: {database: "sqlite:rain.db", table: days, create: true}}
+  - {id: some, type: sink.sql, from: wet, with: {database: "sqlite:rain.db", table: wet_days, create: true}}
 `)},
 	}
 	dir, err := os.MkdirTemp("", "")
@@ -38,7 +38,7 @@ nodes:
 
 	registry := workflow.NewRegistry()
 	csv.Register(registry)
-	sqlite.Register(registry)
+	sql.Register(registry)
 	transform.Register(registry)
 	definition, err := workflow.LoadFS(files, "rain.yaml", workflow.LoadOptions{Registry: registry})
 	if err != nil {
@@ -57,7 +57,7 @@ nodes:
 		return
 	}
 
-	db, err := sql.Open("sqlite", filepath.Join(dir, "rain.db"))
+	db, err := stdsql.Open("sqlite", filepath.Join(dir, "rain.db"))
 	if err != nil {
 		fmt.Println(err)
 		return
