@@ -71,6 +71,10 @@ type DemoConfig struct {
 	// 0 never crashes by itself.
 	CrashEvery time.Duration `yaml:"crash_every"`
 
+	// OrderEvery is the time between two orders in the demonstration's shop.
+	// Default 1s. 0 places none.
+	OrderEvery time.Duration `yaml:"order_every"`
+
 	// Rate is the number of messages a second sent through the demonstration
 	// actors, so that rates can be seen. Default 200. 0 sends none. At most
 	// 100,000.
@@ -163,7 +167,7 @@ func DefaultConfig() Config {
 	return Config{
 		Actor:           ActorConfig{MaxRestarts: 5, RestartWindow: 10 * time.Second},
 		DataDir:         "troupe-data",
-		Demo:            DemoConfig{CrashEvery: 25 * time.Second, Rate: 200},
+		Demo:            DemoConfig{CrashEvery: 25 * time.Second, OrderEvery: time.Second, Rate: 200},
 		HTTP:            HTTPConfig{Address: "127.0.0.1", Port: 8080},
 		Log:             LogConfig{Level: slog.LevelInfo},
 		Name:            "troupe",

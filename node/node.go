@@ -63,6 +63,7 @@ type Options struct {
 //	/watchdog     looks at the tree and raises alerts
 //	/runs         supervises workflow runs
 //	/demo         the demonstration, if asked for
+//	/shop         its durable part
 //	/http         console, API, metrics, health
 //
 // They stop in the opposite order. A Node is used once: New, Start, Stop. Its
@@ -77,6 +78,7 @@ type Node struct {
 	lock    *files.Lock // of the data directory, from Start to Stop
 	store   store.Store // from Start to Stop
 	mail    *Mail       // from Start on
+	shop    *DemoShop   // of the demonstration
 
 	sys      *actor.System
 	metrics  *telemetry.Metrics
@@ -363,6 +365,10 @@ func (n *Node) spawnAll(ctx context.Context) error {
 		if err := spawnDemo(n.sys, n.config.Demo); err != nil {
 			return err
 		}
+		var err error
+		if n.shop, err = spawnShop(n, n.config.Demo); err != nil {
+			return err
+		}
 	}
 	if n.options.Setup != nil {
 		if err := n.options.Setup(ctx, n); err != nil {
@@ -422,6 +428,9 @@ func (n *Node) Log() *slog.Logger { return n.log }
 // CrashDemo makes the demonstration child crash, as the console's button does.
 // NOT_FOUND without the demonstration.
 func (n *Node) CrashDemo() error { return crashDemo(n.sys) }
+
+// DemoShop is the shop of the demonstration, nil without it.
+func (n *Node) DemoShop() *DemoShop { return n.shop }
 
 // Failed delivers an error when the node has lost a part that it cannot be
 // without. The node is still to be stopped.

@@ -113,6 +113,9 @@ var settings = []setting{
 	{"demo.crash_every", "", "time between two crashes on purpose; 0 is never", func(c *Config) binding {
 		return &durationValue{p: &c.Demo.CrashEvery, max: 24 * time.Hour}
 	}},
+	{"demo.order_every", "", "time between two orders in the demonstration's shop; 0 is none", func(c *Config) binding {
+		return &durationValue{p: &c.Demo.OrderEvery, max: 24 * time.Hour}
+	}},
 	{"demo.rate", "", "messages a second through the demonstration actors; 0 is none", func(c *Config) binding {
 		return &intValue{p: &c.Demo.Rate, min: 0, max: 100_000}
 	}},

@@ -23,10 +23,13 @@ func (a *app) devCommand() *cobra.Command {
 		Short: "Run a node with a console, a workflow and a demonstration",
 		Long: `Starts a node on this machine, prints the address of its console, and runs the
 workflow in FILE, or the weather example that is part of this program. Beside it
-runs a small tree of actors, one of which crashes on purpose and is restarted.
+runs a small tree of actors, one of which crashes on purpose and is restarted, and
+a shop whose orders and accounts are durable: kill the node, start it again in the
+same directory, and it goes on. Now and then an order cannot be handled and becomes
+a dead letter: see troupe dlq list, or the console.
 
-What the node writes goes below the data directory, ./troupe-data by default: the
-output of each run in runs/, the last 20 of them. Log records go to standard
+What the node writes goes below the data directory, ./troupe-data by default: its
+store, troupe.db, and the output of each run in runs/, the last 20 of them. Log records go to standard
 error as JSON. Ctrl-C stops the node gracefully, a second one at once.
 
 With --once the node uses a free port and a temporary directory, checks that all
@@ -70,7 +73,10 @@ func devDefinition(args []string, inputs inputFlags) (*workflow.Definition, erro
 
 // startNode starts a node that runs the definition and the demonstration.
 func (a *app) startNode(ctx context.Context, config node.Config, options node.Options) (*node.Node, error) {
-	options.Demo, options.Env, options.Log, options.Version = true, a.env, a.stderr, readBuildInfo().Version
+	options.Demo, options.Env, options.Version = true, a.env, readBuildInfo().Version
+	if options.Log == nil {
+		options.Log = a.stderr
+	}
 	n, err := node.New(config, options)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,13 +53,19 @@ type onceRun struct {
 	definition *workflow.Definition
 	restarted  chan struct{} // gets a value when the demonstration child is restarted
 	info       workflow.RunInfo
+	quiet      *bytes.Buffer // takes the log; nil: it is printed as it comes. Read when the node has stopped
 }
 
 // devOnce runs the scenario of `troupe dev`, checks it and reports.
 func (a *app) devOnce(ctx context.Context, flags *configFlags, settings *node.Settings, definition *workflow.Definition) error {
 	flags.setDefault(settings, "http.port", func(c *node.Config) { c.HTTP.Port = 0 })
 	flags.setDefault(settings, "demo.crash_every", func(c *node.Config) { c.Demo.CrashEvery = 0 }) // crashes on command
-	flags.setDefault(settings, "log.level", func(c *node.Config) { c.Log.Level = slog.LevelError })
+	flags.setDefault(settings, "demo.order_every", func(c *node.Config) { c.Demo.OrderEvery = 0 })
+	o := &onceRun{definition: definition, restarted: make(chan struct{}, 1)}
+	flags.setDefault(settings, "log.level", func(c *node.Config) {
+		c.Log.Level = slog.LevelError
+		o.quiet = &bytes.Buffer{} // things fail on purpose, which is worth reading only if a check fails
+	})
 	if settings.Origin("data_dir").Kind == node.FromDefault {
 		dir, err := os.MkdirTemp("", "troupe-once-")
 		if err != nil {
@@ -67,8 +74,11 @@ func (a *app) devOnce(ctx context.Context, flags *configFlags, settings *node.Se
 		defer func() { _ = os.RemoveAll(dir) }() // what is left is in the temporary directory
 		settings.Config.DataDir = dir
 	}
-	o := &onceRun{definition: definition, restarted: make(chan struct{}, 1)}
-	if err := o.execute(ctx, a, settings.Config); err != nil {
+	err := o.execute(ctx, a, settings.Config)
+	if o.quiet != nil && (err != nil || !o.report.OK) {
+		_, _ = o.quiet.WriteTo(a.stderr) // the report follows in any case
+	}
+	if err != nil {
 		return err
 	}
 	if err := a.printOnce(o.report); err != nil {
@@ -84,7 +94,11 @@ func (a *app) devOnce(ctx context.Context, flags *configFlags, settings *node.Se
 // what kept the scenario from being played at all.
 func (o *onceRun) execute(ctx context.Context, a *app, config node.Config) error {
 	start := time.Now()
-	n, err := a.startNode(ctx, config, node.Options{Workflow: o.definition, Hooks: []actor.Hooks{{Restarted: o.onRestart}}})
+	options := node.Options{Workflow: o.definition, Hooks: []actor.Hooks{{Restarted: o.onRestart}}}
+	if o.quiet != nil {
+		options.Log = o.quiet
+	}
+	n, err := a.startNode(ctx, config, options)
 	if err != nil {
 		return err
 	}
@@ -141,6 +155,8 @@ func (o *onceRun) runChecks(ctx context.Context) {
 	o.record("sinks hold the same rows", err, "%s", detail)
 	detail, err = o.checkRestart(ctx)
 	o.record("a crashed child is restarted", err, "%s", detail)
+	detail, err = o.checkDurable(ctx)
+	o.record("what cannot be handled is mended and redriven", err, "%s", detail)
 	o.checkEndpoints(ctx)
 }
 
