@@ -27,6 +27,15 @@ type Stopper[M any] interface {
 	Stop(ctx *Context[M]) error
 }
 
+// Annotator is a behaviour that knows more about a failure of its handler than the
+// runtime does: which request it was about, for example. Annotate is called on the
+// actor's goroutine, before anybody is told, and returns err or an error that
+// wraps it, such as a *[fault.Error] with the request's id. What it returns is what
+// the asker, the supervisor, the hooks and the log get.
+type Annotator interface {
+	Annotate(err error) error
+}
+
 // MemoryReporter is a behaviour that knows how many bytes it holds. It is asked
 // from another goroutine while a handler may run, at most a few times a second.
 type MemoryReporter interface {

@@ -84,6 +84,7 @@ type extra struct {
 	failures     uint64
 	lastErr      error
 	lastErrAt    time.Time
+	origin       origin // of the failure that is about to be recorded
 	restartDelay time.Duration
 	afterKids    afterKids
 	draining     bool          // the graceful end has begun: the mailbox is closed once there is a behaviour to empty it

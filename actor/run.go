@@ -317,8 +317,31 @@ func (c *cell[M]) failed(err error) bool {
 		c.settleFailed(nil)
 		return c.handleSignal(signal{kind: signalEnd})
 	}
+	err = c.annotate(err)
 	c.settleFailed(err)
 	return c.fail(err)
+}
+
+// annotate lets the behaviour say more about its failure, and notes for the log
+// where the message came from.
+func (c *cell[M]) annotate(err error) error {
+	if a, ok := c.behavior.(Annotator); ok {
+		c.sys.guard("Annotate", func() {
+			if said := a.Annotate(err); said != nil {
+				err = said
+			}
+		})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.extra().origin = origin{}
+	if c.pos == 0 || c.flags&flagStopped != 0 || c.current().env == nil {
+		return err
+	}
+	if m := c.current().env.more.Load(); m != nil {
+		c.x.origin = origin{asker: m.asker, trace: m.trace}
+	}
+	return err
 }
 
 // current is the message last handed over; the lock is held and c.pos above 0.

@@ -1,8 +1,10 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -203,6 +205,8 @@ func (c *core) recordFailure(err error, d Directive) {
 	x := c.extra()
 	x.failures++
 	x.lastErr, x.lastErrAt = err, time.Now()
+	from := x.origin
+	x.origin = origin{}
 	c.mu.Unlock()
 	c.kind.failures.Add(1)
 	c.sys.failures.Add(1)
@@ -212,22 +216,61 @@ func (c *core) recordFailure(err error, d Directive) {
 		}
 	})
 	publish(c.sys, func() Failure { return Failure{Actor: c.address(), Err: err, Directive: d} })
-	c.logFailure(err, d)
+	c.logFailure(err, d, from)
 }
 
-func (c *core) logFailure(err error, d Directive) {
+func (c *core) logFailure(err error, d Directive, from origin) {
 	if c.sys.log().Enabled(noContext, slog.LevelWarn) {
-		c.writeFailure(err, d)
+		c.writeFailure(err, d, from)
 	}
 }
 
 //go:noinline // its frame would make the stack of a young goroutine grow
-func (c *core) writeFailure(err error, d Directive) {
-	attrs := []any{"actor", c.path(), "actor_type", c.kind.name, "error", err.Error(), "error_type", fault.CodeOf(err).String(), "directive", d.String()}
+func (c *core) writeFailure(err error, d Directive, from origin) {
+	attrs := append([]slog.Attr{
+		slog.String("actor", c.path()), slog.String("actor_type", c.kind.name), slog.String("directive", d.String()),
+	}, fault.Attrs(c.record(err, from))...)
 	if p, ok := errors.AsType[*PanicError](err); ok {
-		attrs = append(attrs, "stack", p.Stack())
+		attrs = append(attrs, slog.String("panic", fmt.Sprint(p.Value)), slog.String("stack", p.Stack()))
 	}
-	c.sys.log().Warn("actor failed", attrs...)
+	c.sys.log().LogAttrs(noContext, slog.LevelWarn, "actor failed", attrs...)
+}
+
+// origin is where the message came from whose handler failed.
+type origin struct {
+	asker *core
+	trace *Trace
+}
+
+// failureRecord is a failure as it is logged: the error's own text, and what is
+// known besides.
+type failureRecord struct {
+	cause error
+	about fault.Error
+}
+
+func (r *failureRecord) Error() string { return r.cause.Error() }
+
+// Unwrap gives what is known first, and then the failure itself.
+func (r *failureRecord) Unwrap() []error { return []error{&r.about, r.cause} }
+
+// FaultCode is that of the failure.
+func (r *failureRecord) FaultCode() fault.Code { return fault.CodeOf(r.cause) }
+
+// record completes a failure by what the runtime knows of it.
+func (c *core) record(err error, from origin) error {
+	r := &failureRecord{cause: err}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		r.about = *f
+	}
+	r.about.Target = cmp.Or(r.about.Target, c.path())
+	if from.asker != nil {
+		r.about.CallerID = cmp.Or(r.about.CallerID, from.asker.path())
+	}
+	if r.about.TraceID == "" && from.trace != nil {
+		r.about.TraceID, r.about.SpanID = from.trace.TraceID(), from.trace.SpanID()
+	}
+	return r
 }
 
 // restart replaces the behaviour, after a delay if need be. It reports whether
@@ -351,7 +394,7 @@ func (c *core) stopFailed(err error) {
 	c.kind.failures.Add(1)
 	c.sys.failures.Add(1)
 	publish(c.sys, func() Failure { return Failure{Actor: c.address(), Err: err, Directive: ResumeChild} })
-	c.logFailure(err, ResumeChild)
+	c.logFailure(err, ResumeChild, origin{})
 }
 
 // group lists the children that a failure of child concerns, in start order.

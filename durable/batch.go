@@ -51,6 +51,7 @@ func (s *shift[M]) handle(ctx *actor.Context[item[M]], msgs []store.Message) (er
 		if value == nil {
 			cause = fault.New(fault.Internal, "", "the handler called runtime.Goexit")
 		}
+		s.panics = b.trial
 		_ = s.failed(ctx, b, cause) // the panic is the failure
 		s.h.undone(cause)           // nobody knows where it left its state
 		if value != nil {

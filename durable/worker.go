@@ -107,6 +107,17 @@ type shift[M any] struct {
 	w      *worker[M]
 	h      handler[M]
 	flying *flight // the ends of the last batch, while they are being committed
+	panics *part   // whose handler has just panicked
+}
+
+// Annotate says which message a panic was about.
+func (s *shift[M]) Annotate(err error) error {
+	p := s.panics
+	if p == nil {
+		return err
+	}
+	s.panics = nil
+	return p.record(err)
 }
 
 func (s *shift[M]) context(ctx *actor.Context[item[M]], p *part) *Context[M] {

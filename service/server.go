@@ -18,6 +18,7 @@ type server[S any] struct {
 	bindings   []Binding[S]
 	handle     Handler
 	supervised bool
+	failed     *incoming // whose handler panicked last, if supervised
 }
 
 func newServer[S any](spec *Spec[S], c *core) *server[S] {
@@ -59,12 +60,27 @@ func (s *server[S]) over(ctx *actor.Context[Message], in *incoming) {
 		s.core.stats.failures.Add(1)
 		if s.supervised {
 			s.core.stats.panics.Add(1)
+			s.failed = in
 			in.reply.Send(outcome{err: errPanicked})
 		} else {
 			in.reply.Send(outcome{err: s.recovered(ctx, &in.call, recover())})
 		}
 	}
 	in.end()
+}
+
+// Annotate says which request a failure is about. The log record of a supervised
+// service is the runtime's.
+func (s *server[S]) Annotate(err error) error {
+	if s.failed == nil {
+		return err
+	}
+	c := &s.failed.call
+	s.failed = nil
+	return &fault.Error{
+		Code: fault.CodeOf(err), Op: "service", Target: s.core.path, Message: c.Method.FullName(),
+		RequestID: c.RequestID, CallerID: c.CallerID, RetryCount: c.Retries, Cause: err,
+	}
 }
 
 // invoke is the innermost handler: the implementation.
