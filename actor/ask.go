@@ -102,6 +102,9 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 		depth, unbounded = caller.depth.Load()+1, !h.bounded()
 	} else {
 		unbounded = ctx.Done() == nil
+		if caller = derivedCaller(ctx); caller != nil {
+			depth = caller.depth.Load() + 1
+		}
 	}
 	if unbounded && c.acquire(depth) {
 		return askHere(ctx, c, caller, traceOf(ctx), build)

@@ -82,6 +82,33 @@ func BenchmarkAskWithDeadline(b *testing.B) {
 	check(b.N)
 }
 
+// From a handler, with its own context and with one derived from it.
+func BenchmarkAskFromHandler(b *testing.B) {
+	for name, derive := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"own": func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} },
+		"derived": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Hour)
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			ref, check := benchActor(b)
+			asker := spawnDoer(b, newSystem(b, actor.Options{}), actor.Spec[do]{})
+			done := make(chan struct{})
+			_ = asker.Tell(context.Background(), func(ctx *actor.Context[do]) error {
+				defer close(done)
+				for b.Loop() {
+					one, cancel := derive(ctx)
+					_, _ = actor.Ask(one, ref, askBench)
+					cancel()
+				}
+				return nil
+			})
+			<-done
+			check(b.N)
+		})
+	}
+}
+
 func BenchmarkAskFromMany(b *testing.B) {
 	ref, check := benchActor(b)
 	ctx := context.Background()

@@ -15,10 +15,11 @@ import (
 // the actor must end. Its other methods belong to the handler and must not be
 // called from elsewhere.
 //
-// Pass it on as it is to what the handler calls: an ask that would wait for the
-// asking actor is then found out ([ErrDeadlock]). To ask or tell from another
-// goroutine derive a context from it, with [context.WithCancel] for example, so
-// that its waiting is not taken for the handler's.
+// Pass it on to what the handler calls, as it is or with a deadline of its own: an
+// ask that would wait for the asking actor is then found out ([ErrDeadlock]). To
+// ask or tell from another goroutine derive a context from it, with
+// [context.WithCancel] for example, so that its waiting is not taken for the
+// handler's.
 type Context[M any] struct {
 	c       *cell[M]
 	env     *envelope
@@ -230,6 +231,8 @@ func (x *Context[M]) Value(key any) any {
 		}
 	case logKey:
 		return x.c.logAttrs()
+	case callerKey:
+		return &x.c.core
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package actor
 
-import "context"
+import (
+	"context"
+	"runtime"
+	"strings"
+)
 
 // An actor that waits in its handler, for an answer or for room in a mailbox,
 // points to the actor it waits for. As it handles one message at a time it waits
@@ -12,6 +16,9 @@ import "context"
 // A pointer is taken back as soon as the waiting no longer depends on that
 // actor's handler: when the message was handled and the Reply kept for later.
 // A circle over such a Reply is not found; the asker's deadline ends it.
+//
+// Who waits is told by the context, which may be derived from a handler's. Only on
+// the handler's own goroutine is it the handler that waits, so that is looked at.
 
 // waitFor records that c's handler waits for target and reports false if the
 // wait would never end.
@@ -101,10 +108,45 @@ type handlerContext interface {
 	bounded() bool // whether it can end before the actor does
 }
 
-// callerOf is the actor whose handler the context belongs to.
+type callerKey struct{}
+
+// callerOf is the actor whose handler waits if somebody waits with this context on
+// this goroutine.
 func callerOf(ctx context.Context) *core {
 	if h, ok := ctx.(handlerContext); ok {
 		return h.owner()
 	}
-	return nil
+	return derivedCaller(ctx)
 }
+
+// derivedCaller is callerOf for a context that is no handler's own but may be
+// derived from one. The handler may also have given it to another goroutine, which
+// does not hold up the handler: then there is no caller.
+func derivedCaller(ctx context.Context) *core {
+	c, _ := ctx.Value(callerKey{}).(*core)
+	if c == nil || !inHandler() {
+		return nil
+	}
+	return c
+}
+
+// handlerDepth is how many calls of the stack inHandler looks at: those between a
+// handler and the ask that it makes.
+const handlerDepth = 64
+
+// inHandler reports whether a handler runs on this goroutine. The frame of
+// whoever called the handler is proof of it.
+func inHandler() bool {
+	var pcs [handlerDepth]uintptr
+	for _, pc := range pcs[:runtime.Callers(3, pcs[:])] {
+		// A return address may be that of the next function. What calls a handler
+		// is never inlined.
+		if f := runtime.FuncForPC(pc - 1); f != nil && strings.HasPrefix(f.Name(), cellMethods) {
+			return true
+		}
+	}
+	return false
+}
+
+// cellMethods is what the names of a cell's methods begin with.
+const cellMethods = "github.com/troupe-dev/troupe/actor.(*cell["
