@@ -13,6 +13,7 @@ import (
 
 	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/store/postgres"
+	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 )
 
 // A client appends numbers to a stream of its own, one after the other, and each
@@ -58,7 +59,7 @@ func (c *client) run(ctx context.Context) error {
 // goes on by itself. Req F6, F10
 func TestServerFailures(t *testing.T) {
 	t.Parallel()
-	srv := ownServer(t)
+	srv := postgrestest.New(t, postgrestest.Options{})
 	o := postgres.Options{Timeout: 2 * time.Second, PollInterval: 100 * time.Millisecond}
 	s := openAt(t, srv, o)
 	clients := make([]*client, 8)
@@ -85,9 +86,9 @@ func TestServerFailures(t *testing.T) {
 				t.Error(err)
 			}
 		}},
-		{"server restarted", func(t *testing.T) { srv.restart(t, syscall.SIGINT) }},
-		{"server crashed", func(t *testing.T) { srv.restart(t, syscall.SIGQUIT) }},
-		{"server killed", func(t *testing.T) { srv.restart(t, syscall.SIGKILL) }},
+		{"server restarted", func(t *testing.T) { srv.Restart(t, syscall.SIGINT) }},
+		{"server crashed", func(t *testing.T) { srv.Restart(t, syscall.SIGQUIT) }},
+		{"server killed", func(t *testing.T) { srv.Restart(t, syscall.SIGKILL) }},
 	}
 	for round := range 3 {
 		for _, d := range disruptions {
@@ -188,10 +189,10 @@ func awaitProgress(t *testing.T, clients []*client, ended <-chan error) {
 
 // beside runs a query on a connection of its own and returns its first number;
 // without a row it is 0.
-func beside(t *testing.T, s *server, query string) int {
+func beside(t *testing.T, s *postgrestest.Server, query string) int {
 	t.Helper()
 	ctx := context.Background()
-	config, err := pgx.ParseConfig(s.address())
+	config, err := pgx.ParseConfig(s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,21 +216,4 @@ func beside(t *testing.T, s *server, query string) int {
 		}
 	}
 	return number
-}
-
-// restart ends the server with a signal and starts it again. After SIGKILL, old
-// backends may keep the folder for a moment.
-func (s *server) restart(t *testing.T, sig syscall.Signal) {
-	t.Helper()
-	s.signal(sig)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	var err error
-	for range 100 {
-		if err = s.start(); err == nil {
-			return
-		}
-		<-tick.C
-	}
-	t.Fatal(err)
 }

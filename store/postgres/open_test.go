@@ -13,19 +13,20 @@ import (
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/store/postgres"
+	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 )
 
 // Every earlier version of the schema is migrated, with what is in it, also when
 // several processes open it at once.
 func TestMigrations(t *testing.T) {
 	t.Parallel()
-	srv := needServer(t)
+	srv := postgrestest.Shared(t)
 	for version := range postgres.SchemaVersion() {
 		t.Run(fmt.Sprint("from ", version), func(t *testing.T) {
 			t.Parallel()
 			o := postgres.Options{Schema: newSchema()}
 			if version > 0 {
-				old, err := postgres.OpenVersion(t.Context(), srv.address(), o, version)
+				old, err := postgres.OpenVersion(t.Context(), srv.URL(), o, version)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -37,7 +38,7 @@ func TestMigrations(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
-					s, err := postgres.Open(context.Background(), srv.address(), o)
+					s, err := postgres.Open(context.Background(), srv.URL(), o)
 					if err != nil {
 						t.Error(err)
 						return
@@ -60,27 +61,23 @@ func TestMigrations(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
-	srv := needServer(t)
+	srv := postgrestest.Shared(t)
 	newer, foreign := newSchema(), newSchema()
 	openAt(t, srv, postgres.Options{Schema: newer})
 	sql(t, srv, newer, "UPDATE schema_version SET version = 99")
 	sql(t, srv, foreign, "CREATE SCHEMA "+foreign+"; CREATE TABLE customer (id int)")
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		name, address string
 		options       postgres.Options
 		want          *fault.Error
 		says          string
 	}{
-		{"newer schema", srv.address(), postgres.Options{Schema: newer}, store.ErrNewerSchema, "version 99"},
-		{"foreign schema", srv.address(), postgres.Options{Schema: foreign}, store.ErrNotAStore, "1 tables"},
+		{"newer schema", srv.URL(), postgres.Options{Schema: newer}, store.ErrNewerSchema, "version 99"},
+		{"foreign schema", srv.URL(), postgres.Options{Schema: foreign}, store.ErrNotAStore, "1 tables"},
 		{"address", "postgres://u:secret@host:port/", postgres.Options{}, store.ErrInvalid, "want a URL"},
-		{"schema name", srv.address(), postgres.Options{Schema: strings.Repeat("x", 64)}, store.ErrTooLarge, "63"},
-		{"names", srv.address(), postgres.Options{Limits: store.Limits{NameBytes: 4096}}, store.ErrInvalid, "1024"},
-		{"nobody there", fmt.Sprintf("postgres://u:secret@127.0.0.1:%d/x", port), postgres.Options{Timeout: time.Second}, postgres.ErrUnavailable, "refused"},
+		{"schema name", srv.URL(), postgres.Options{Schema: strings.Repeat("x", 64)}, store.ErrTooLarge, "63"},
+		{"names", srv.URL(), postgres.Options{Limits: store.Limits{NameBytes: 4096}}, store.ErrInvalid, "1024"},
+		{"nobody there", "postgres://u:secret@127.0.0.1:1/x", postgres.Options{Timeout: time.Second}, postgres.ErrUnavailable, "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -100,10 +97,10 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestServerWithoutSync(t *testing.T) {
 	t.Parallel()
-	srv := ownServer(t)
+	srv := postgrestest.New(t, postgrestest.Options{})
 	beside(t, srv, "ALTER SYSTEM SET fsync = off")
-	srv.restart(t, syscall.SIGINT)
-	_, err := postgres.Open(t.Context(), srv.address(), postgres.Options{})
+	srv.Restart(t, syscall.SIGINT)
+	_, err := postgres.Open(t.Context(), srv.URL(), postgres.Options{})
 	if !errors.Is(err, postgres.ErrUnsafe) {
 		t.Errorf("Open = %v, want ErrUnsafe", err)
 	}
@@ -113,9 +110,9 @@ func TestServerWithoutSync(t *testing.T) {
 func TestReadOnlyServer(t *testing.T) {
 	t.Parallel()
 	schema := newSchema()
-	srv := needServer(t)
+	srv := postgrestest.Shared(t)
 	commit(t, openAt(t, srv, postgres.Options{Schema: schema}), &store.Batch{Sets: []store.Set{{Key: "k"}}})
-	s, err := postgres.Open(t.Context(), srv.address()+"?default_transaction_read_only=on", postgres.Options{Schema: schema})
+	s, err := postgres.Open(t.Context(), srv.URL()+"&default_transaction_read_only=on", postgres.Options{Schema: schema})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +130,7 @@ func TestReadOnlyServer(t *testing.T) {
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	schema := newSchema()
-	srv := needServer(t)
+	srv := postgrestest.Shared(t)
 	s := openAt(t, srv, postgres.Options{Schema: schema})
 	events := []store.Event{{Data: []byte("a")}, {Data: []byte("b")}, {Data: []byte("c")}}
 	commit(t, s, &store.Batch{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/store/postgres"
+	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 )
 
 func TestEverythingInOneBatch(t *testing.T) {
@@ -93,7 +94,7 @@ func TestNotificationBetweenStores(t *testing.T) {
 	t.Parallel()
 	schema := newSchema()
 	o := postgres.Options{Schema: schema, PollInterval: time.Hour}
-	a, b := openAt(t, needServer(t), o), openAt(t, needServer(t), o)
+	a, b := openAt(t, postgrestest.Shared(t), o), openAt(t, postgrestest.Shared(t), o)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	got := make(chan error, 1)

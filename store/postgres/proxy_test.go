@@ -11,6 +11,7 @@ import (
 
 	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/store/postgres"
+	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 )
 
 // A proxy passes bytes between a store and the server until it sees what it is
@@ -24,13 +25,13 @@ type proxy struct {
 	cuts       atomic.Int32
 }
 
-func newProxy(t *testing.T, s *server) *proxy {
+func newProxy(t *testing.T, s *postgrestest.Server) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, server: fmt.Sprintf("127.0.0.1:%d", s.port)}
+	p := &proxy{listener: l, server: s.Addr()}
 	t.Cleanup(func() { _ = l.Close() })
 	go p.accept()
 	return p
@@ -94,7 +95,7 @@ func TestLostCommitIsResolved(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := newProxy(t, needServer(t))
+			p := newProxy(t, postgrestest.Shared(t))
 			o := postgres.Options{Schema: newSchema(), Timeout: 2 * time.Second, Writers: 1}
 			s, err := postgres.Open(t.Context(), p.address(), o)
 			if err != nil {
@@ -110,7 +111,7 @@ func TestLostCommitIsResolved(t *testing.T) {
 			if n := p.cuts.Load(); n != 1 {
 				t.Errorf("the connection was cut %d times, want 1", n)
 			}
-			direct := openAt(t, needServer(t), o)
+			direct := openAt(t, postgrestest.Shared(t), o)
 			if head, err := direct.Head(t.Context(), "s"); err != nil || head != 1 {
 				t.Errorf("Head = %d, %v; want 1", head, err)
 			}
