@@ -80,11 +80,16 @@ type writer struct {
 	s   *Store
 	id  string
 	seq int64
+	// shard is its own of the rows of a queue, if there are not too many writers.
+	shard int16
 }
+
+// queueShards is how many rows a queue has at most.
+const queueShards = 8
 
 // write is one writer, until the store is closed and the inbox empty.
 func (s *Store) write() {
-	w := &writer{s: s, id: rand.Text()}
+	w := &writer{s: s, id: rand.Text(), shard: int16(s.shards.Add(1) % queueShards)}
 	var next *job // did not fit into the group before
 	for {
 		first := next
@@ -184,7 +189,7 @@ func (w *writer) try(group []*job) (*plan, error) {
 	defer cancel()
 	var last error
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		p, err := w.once(ctx, group)
+		p, err := w.once(ctx, group, conflicting(last))
 		if err == nil || errors.Is(err, store.ErrOutcomeUnknown) || !lost(err) && !conflicting(err) && ctx.Err() == nil {
 			return p, err
 		}
@@ -199,14 +204,14 @@ func (w *writer) try(group []*job) (*plan, error) {
 
 // once makes one attempt. An error means that nothing was applied, but for
 // [store.ErrOutcomeUnknown].
-func (w *writer) once(ctx context.Context, group []*job) (*plan, error) {
+func (w *writer) once(ctx context.Context, group []*job, careful bool) (*plan, error) {
 	c, err := w.s.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Release()
 	w.seq++
-	p, err := w.load(ctx, c.Conn(), group)
+	p, err := w.load(ctx, c.Conn(), group, careful)
 	if err != nil {
 		w.rollback(ctx, c.Conn(), err)
 		return nil, err

@@ -28,6 +28,7 @@ func hinted(code fault.Code, message, hint string) *fault.Error {
 // SQLSTATEs with a meaning here, see appendix A of PostgreSQL's manual.
 const (
 	stateReadOnly      = "25006" // read_only_sql_transaction
+	stateChanged       = "22012" // division_by_zero, by which writes tell that a row has changed since it was read
 	stateSerialization = "40001"
 	stateDeadlock      = "40P01"
 	stateUnique        = "23505"
@@ -56,7 +57,7 @@ func refused(err error) bool {
 // conflicting reports whether a transaction met another one and may be repeated.
 func conflicting(err error) bool {
 	e := serverError(err)
-	return e != nil && (e.Code == stateSerialization || e.Code == stateDeadlock || e.Code == stateUnique)
+	return e != nil && (e.Code == stateSerialization || e.Code == stateDeadlock || e.Code == stateUnique || e.Code == stateChanged)
 }
 
 // lost reports whether an error is one of the connection, not of the request:
@@ -95,7 +96,7 @@ func (s *Store) explain(ctx context.Context, op string, err error) error {
 		return store.Failure(store.ErrDiskFull, op, s.target, err)
 	case stateDamaged, stateIndexDamaged:
 		return store.Failure(store.ErrDamaged, op, s.target, err)
-	case stateIO, stateSerialization, stateDeadlock, stateUnique:
+	case stateIO, stateSerialization, stateDeadlock, stateUnique, stateChanged:
 		return store.Failure(ErrUnavailable, op, s.target, err)
 	}
 	switch e.Code[:min(2, len(e.Code))] {

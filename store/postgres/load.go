@@ -18,7 +18,8 @@ const nowMs = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 // transactions lock rows in the same order.
 type loader struct {
 	leases, raised map[store.LeaseName]bool
-	streams        map[store.Stream]bool
+	streams        map[store.Stream]bool // to be locked; others are checked when they are written
+	careful        bool                  // lock all of them
 	cursors        map[cursorKey]bool
 	entries        map[string]bool
 	messages       map[int64]bool
@@ -32,10 +33,13 @@ type loader struct {
 }
 
 // load begins a transaction and reads and locks what the batches of a group
-// depend on, in one round trip.
-func (w *writer) load(ctx context.Context, c *pgx.Conn, group []*job) (*plan, error) {
+// depend on, in one round trip. Streams to which events are appended are locked
+// only if careful: most often nobody else appends to them, and if somebody does
+// the write finds out.
+func (w *writer) load(ctx context.Context, c *pgx.Conn, group []*job, careful bool) (*plan, error) {
 	l := loader{
-		leases: map[store.LeaseName]bool{}, raised: map[store.LeaseName]bool{}, streams: map[store.Stream]bool{},
+		careful: careful,
+		leases:  map[store.LeaseName]bool{}, raised: map[store.LeaseName]bool{}, streams: map[store.Stream]bool{},
 		cursors: map[cursorKey]bool{}, entries: map[string]bool{}, messages: map[int64]bool{},
 		letters: map[int64]bool{}, requests: map[requestKey]bool{}, queues: map[store.Queue]bool{},
 	}
@@ -43,7 +47,7 @@ func (w *writer) load(ctx context.Context, c *pgx.Conn, group []*job) (*plan, er
 		l.collect(j.batch)
 	}
 	p := &plan{
-		limits: w.s.limits,
+		limits: w.s.limits, shard: w.shard,
 		leases: map[store.LeaseName]*leaseRow{}, streams: map[store.Stream]*streamRow{},
 		cursors: map[cursorKey]*cursorRow{}, entries: map[string]*entryRow{},
 		messages: map[store.MessageID]*messageRow{}, letters: map[store.LetterID]*letterRow{},
@@ -97,13 +101,13 @@ func (l *loader) collect(b *store.Batch) {
 		}
 	}
 	for i := range b.Appends {
-		l.streams[b.Appends[i].Stream] = true
+		l.stream(b.Appends[i].Stream, len(b.Appends[i].Events) == 0)
 	}
 	for i := range b.Snapshots {
-		l.streams[b.Snapshots[i].Stream] = true
+		l.stream(b.Snapshots[i].Stream, true)
 	}
 	for i := range b.Trims {
-		l.streams[b.Trims[i].Stream] = true
+		l.stream(b.Trims[i].Stream, true)
 	}
 	for i := range b.Cursors {
 		l.cursors[cursorKey{b.Cursors[i].Scope, b.Cursors[i].Producer}] = true
@@ -156,15 +160,7 @@ func (l *loader) journal(p *plan) {
 			return err
 		}, "SELECT name, owner, epoch FROM lease WHERE name = ANY($1::text[]) ORDER BY name FOR "+lock, texts(l.leases))
 	}
-	if len(l.streams) > 0 {
-		l.query(func(r pgx.Rows) error {
-			var name store.Stream
-			s := streamRow{stored: true}
-			err := r.Scan(&name, &s.first, &s.head)
-			p.streams[name] = &s
-			return err
-		}, "SELECT name, first, head FROM stream WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE", texts(l.streams))
-	}
+	l.streamRows(p)
 	if len(l.cursors) > 0 {
 		scopes, producers := pairs(l.cursors, func(k cursorKey) (string, string) { return k.scope, string(k.producer) })
 		l.query(func(r pgx.Rows) error {
@@ -185,6 +181,38 @@ func (l *loader) journal(p *plan) {
 			p.entries[key] = &e
 			return err
 		}, "SELECT key, version FROM entry WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE", texts(l.entries))
+	}
+}
+
+// stream notes that a stream is needed, and whether it must be locked.
+func (l *loader) stream(name store.Stream, lock bool) {
+	l.streams[name] = l.streams[name] || lock || l.careful
+}
+
+func (l *loader) streamRows(p *plan) {
+	var locked, free []string
+	for name, lock := range l.streams {
+		if lock {
+			locked = append(locked, string(name))
+		} else {
+			free = append(free, string(name))
+		}
+	}
+	scan := func(r pgx.Rows) error {
+		var name store.Stream
+		s := streamRow{stored: true}
+		err := r.Scan(&name, &s.first, &s.head)
+		s.storedFirst, s.storedHead = s.first, s.head
+		p.streams[name] = &s
+		return err
+	}
+	const sql = "SELECT name, first, head FROM stream WHERE name = ANY($1::text[])"
+	if len(locked) > 0 {
+		slices.Sort(locked)
+		l.query(scan, sql+" ORDER BY name FOR UPDATE", locked)
+	}
+	if len(free) > 0 {
+		l.query(scan, sql, free)
 	}
 }
 
@@ -233,7 +261,7 @@ func (l *loader) queueing(p *plan) {
 			err := r.Scan(&name, &q.size)
 			p.queues[name] = &q
 			return err
-		}, "SELECT name, size FROM queue WHERE name = ANY($1::text[])", texts(l.queues))
+		}, "SELECT name, sum(size)::bigint FROM queue WHERE name = ANY($1::text[]) GROUP BY name", texts(l.queues))
 	}
 	if l.ids > 0 {
 		l.query(func(r pgx.Rows) error {

@@ -31,6 +31,7 @@ func TestMigrations(t *testing.T) {
 					t.Fatal(err)
 				}
 				commit(t, old, &store.Batch{Sets: []store.Set{{Key: "k", Value: []byte("v")}}})
+				sql(t, srv, o.Schema, waiting[version])
 				if err := old.Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -55,9 +56,26 @@ func TestMigrations(t *testing.T) {
 				t.Errorf("Entry = %+v, %v", e, err)
 			}
 			commit(t, s, &store.Batch{Puts: []store.Put{{Queue: "q"}}})
+			all, err := s.QueueStats(t.Context(), store.QueueFilter{Prefix: "q"})
+			if want := int64(1 + min(version, 1)); err != nil || len(all) != 1 || all[0].Ready != want {
+				t.Errorf("QueueStats = %+v, %v, want %d messages", all, err, want)
+			}
+			full := openAt(t, srv, postgres.Options{Schema: o.Schema, Limits: store.Limits{QueueMessages: 1}})
+			if _, err := full.Commit(t.Context(), &store.Batch{Puts: []store.Put{{Queue: "q"}}}); !errors.Is(err, store.ErrQueueFull) {
+				t.Errorf("Put into a full queue = %v", err)
+			}
 		})
 	}
 }
+
+// waiting puts a message into a queue, as software of each version did.
+var waiting = map[int]string{
+	1: "INSERT INTO queue (name, size) VALUES ('q', 1);" + waitingMessage,
+}
+
+const waitingMessage = `INSERT INTO message (id, queue, priority, sender_key, time, due, held, receipt, owner, attempts, last_error, dedup,
+		trace_id, span_id, request_id, caller_id, target_id, payload_type, raw_bytes, meta, sum)
+	VALUES (nextval('message_id'), 'q', 0, '', 1, 0, false, 0, '', 0, '', 0, '', '', '', '', '', '', '', '', 0)`
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ import (
 type plan struct {
 	now    int64 // the server's clock in milliseconds
 	limits store.Limits
+	shard  int16   // of the writer, in table queue
 	ids    []int64 // for puts and letters
 
 	leases   map[store.LeaseName]*leaseRow
@@ -41,6 +42,8 @@ type (
 	streamRow struct {
 		stored, changed bool
 		first, head     store.Position
+		storedFirst     store.Position // as they were loaded
+		storedHead      store.Position
 		trim            store.Position // stored events up to here go
 		events          []newEvent     // after the trim
 		snapshot        *store.Snapshot
@@ -207,7 +210,7 @@ func (p *plan) trims(b *store.Batch, _ *store.Result) error {
 		}
 		if t.Through == store.Everything {
 			keep(p, s)
-			*s = streamRow{stored: s.stored, changed: true, trim: store.Everything, dropSnapshot: true}
+			*s = streamRow{stored: s.stored, storedFirst: s.storedFirst, storedHead: s.storedHead, changed: true, trim: store.Everything, dropSnapshot: true}
 			continue
 		}
 		if t.Through > s.head {

@@ -128,3 +128,39 @@ func TestHoldRunsOut(t *testing.T) {
 		}
 	}
 }
+
+// Requests whose time is over do not stay. Req F10
+func TestExpiredRequestsAreRemoved(t *testing.T) {
+	t.Parallel()
+	schema := newSchema()
+	srv := postgrestest.Shared(t)
+	s := openAt(t, srv, postgres.Options{Schema: schema})
+	ctx := t.Context()
+	const n = 100
+	last := ""
+	for i := range n {
+		last = fmt.Sprint("r", i)
+		commit(t, s, &store.Batch{Puts: []store.Put{{Queue: "q", Dedup: time.Millisecond, Envelope: store.Envelope{RequestID: last}}}})
+		got, err := s.Receive(ctx, store.ReceiveRequest{Queue: "q"})
+		if err != nil || len(got) != 1 {
+			t.Fatalf("Receive = %+v, %v", got, err)
+		}
+		commit(t, s, &store.Batch{Acks: []store.Ack{{Receipt: got[0].Receipt}}})
+	}
+	for {
+		_, err := s.Answer(ctx, "q", last)
+		if errors.Is(err, store.ErrNoRequest) {
+			break // its time is over, as that of all before
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, s, &store.Batch{Puts: []store.Put{{Queue: "q", Dedup: time.Hour, Envelope: store.Envelope{RequestID: "new"}}}})
+	if left := beside(t, srv, "SELECT count(*)::int FROM "+schema+".request"); left > 5 {
+		t.Errorf("%d requests are left of %d whose time is over, want few", left, n)
+	}
+	if a, err := s.Answer(ctx, "q", "new"); err != nil || a.Done {
+		t.Errorf("Answer = %+v, %v", a, err)
+	}
+}

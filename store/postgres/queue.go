@@ -270,7 +270,8 @@ func (s *Store) QueueStats(ctx context.Context, f store.QueueFilter) ([]store.Qu
 		i.Oldest = timeOf(oldest)
 		return i, err
 	}, `SELECT q.name, m.ready, m.held, m.delayed, m.oldest FROM (
-			SELECT name FROM queue WHERE size > 0 AND name >= $1 AND name > $2 AND ($3 = '' OR name < $3) ORDER BY name LIMIT $4
+			SELECT name FROM queue WHERE name >= $1 AND name > $2 AND ($3 = '' OR name < $3)
+			GROUP BY name HAVING sum(size) > 0 ORDER BY name LIMIT $4
 		) AS q CROSS JOIN (SELECT `+nowMs+` AS now) AS clock CROSS JOIN LATERAL (
 			SELECT count(*) FILTER (WHERE due <= now) AS ready, count(*) FILTER (WHERE due > now AND held) AS held,
 				count(*) FILTER (WHERE due > now AND NOT held) AS delayed, coalesce(min(time), 0) AS oldest

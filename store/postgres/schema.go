@@ -147,6 +147,12 @@ ALTER TABLE snapshot ALTER data SET STORAGE EXTERNAL;
 ALTER TABLE message ALTER raw_bytes SET STORAGE EXTERNAL;
 ALTER TABLE request ALTER answer SET STORAGE EXTERNAL;
 ALTER TABLE dead_letter_queue ALTER raw_bytes SET STORAGE EXTERNAL;
+`, `
+-- Several rows for each queue, so that writers do not wait for one another.
+ALTER TABLE queue ADD COLUMN shard smallint NOT NULL DEFAULT 0;
+ALTER TABLE queue ALTER COLUMN shard DROP DEFAULT;
+ALTER TABLE queue DROP CONSTRAINT queue_pkey;
+ALTER TABLE queue ADD PRIMARY KEY (name, shard);
 `,
 }
 

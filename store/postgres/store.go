@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	mathrand "math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,6 +73,7 @@ type Store struct {
 	stopped chan struct{} // closed when the writers have ended
 	ctx     context.Context
 	cancel  context.CancelFunc // ends what waits
+	shards  atomic.Uint32      // the next one to give to a writer; begins anywhere
 	writers sync.WaitGroup
 	others  sync.WaitGroup
 	once    sync.Once
@@ -196,6 +199,7 @@ func fromConnect(err error) error {
 
 func (s *Store) start(config *pgx.ConnConfig) {
 	s.hub.init(s, config)
+	s.shards.Store(mathrand.Uint32())
 	for range s.options.Writers {
 		s.writers.Go(s.write)
 	}

@@ -28,6 +28,7 @@ func (p *plan) writes() *pgx.Batch {
 	p.writeMessages(b)
 	p.writeLetters(b)
 	p.writeRequests(b)
+	p.expireRequests(b)
 	p.writePuts(b)
 	p.writeQueues(b)
 	return b
@@ -60,8 +61,9 @@ func (p *plan) writeLeases(b *pgx.Batch) {
 
 func (p *plan) writeStreams(b *pgx.Batch) {
 	type set struct {
-		names       []string
-		first, head []int64
+		names                   []string
+		first, head             []int64
+		storedFirst, storedHead []int64
 	}
 	var inserts, updates set
 	var deletes, trimmed, snapless []string
@@ -90,15 +92,20 @@ func (p *plan) writeStreams(b *pgx.Batch) {
 		}
 		to.names = append(to.names, string(name))
 		to.first, to.head = append(to.first, int64(s.first)), append(to.head, int64(s.head))
+		to.storedFirst, to.storedHead = append(to.storedFirst, int64(s.storedFirst)), append(to.storedHead, int64(s.storedHead))
 	}
 	if len(inserts.names) > 0 {
 		b.Queue("INSERT INTO stream (name, first, head) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])",
 			inserts.names, inserts.first, inserts.head)
 	}
 	if len(updates.names) > 0 {
-		b.Queue(`UPDATE stream SET first = k.first, head = k.head
-			FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS k (name, first, head) WHERE stream.name = k.name COLLATE "C"`,
-			updates.names, updates.first, updates.head)
+		// One that is not as it was loaded ends the transaction with an error.
+		b.Queue(`WITH updated AS (
+				UPDATE stream SET first = k.first, head = k.head
+				FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS k (name, first, head, stored_first, stored_head)
+				WHERE stream.name = k.name COLLATE "C" AND stream.head = k.stored_head AND stream.first = k.stored_first RETURNING 1
+			) SELECT 1 / (CASE WHEN count(*) = $6 THEN 1 ELSE 0 END) FROM updated`,
+			updates.names, updates.first, updates.head, updates.storedFirst, updates.storedHead, len(updates.names))
 	}
 	if len(deletes) > 0 {
 		b.Queue("DELETE FROM stream WHERE name = ANY($1::text[])", deletes)
@@ -341,6 +348,22 @@ func (p *plan) writeRequests(b *pgx.Batch) {
 	}
 }
 
+// expireRequests removes requests whose time is over: a few more than the group
+// has added, so that there are never many, and nobody else needs to see to it.
+func (p *plan) expireRequests(b *pgx.Batch) {
+	added := 0
+	for _, r := range p.requests {
+		if r.changed && !r.stored {
+			added++
+		}
+	}
+	if added > 0 {
+		b.Queue(`DELETE FROM request WHERE (queue, request_id) IN (
+			SELECT queue, request_id FROM request WHERE done > 0 AND until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			p.now, 2*added+1)
+	}
+}
+
 func (p *plan) writePuts(b *pgx.Batch) {
 	n := len(p.puts)
 	if n == 0 {
@@ -373,8 +396,9 @@ func (p *plan) writePuts(b *pgx.Batch) {
 		ids, text[0], priorities, text[1], dues, dedups, text[2], text[3], text[4], text[5], text[6], text[7], data, meta, sums, p.now)
 }
 
-// writeQueues comes last: the row of a queue is locked for the time of the commit
-// only.
+// writeQueues comes last: a row is locked for the time of the commit only. A
+// queue has a row for each of a few shards, so that writers do not wait for the
+// syncs of one another; a size may be negative in one of them.
 func (p *plan) writeQueues(b *pgx.Batch) {
 	var names []string
 	var deltas []int64
@@ -384,7 +408,7 @@ func (p *plan) writeQueues(b *pgx.Batch) {
 		}
 	}
 	if len(names) > 0 {
-		b.Queue(`INSERT INTO queue AS q (name, size) SELECT * FROM unnest($1::text[], $2::bigint[])
-			ON CONFLICT (name) DO UPDATE SET size = q.size + excluded.size`, names, deltas)
+		b.Queue(`INSERT INTO queue AS q (name, shard, size) SELECT k.name, $3, k.delta FROM unnest($1::text[], $2::bigint[]) AS k (name, delta)
+			ON CONFLICT (name, shard) DO UPDATE SET size = q.size + excluded.size`, names, deltas, p.shard)
 	}
 }
