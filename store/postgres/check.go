@@ -15,6 +15,48 @@ const (
 	checkRows   = 500 // in one round trip
 )
 
+// Check examines the store in a schema, which no process needs to have open, as
+// [Store.Check] does. It changes nothing and leaves the schema at its version.
+// Address and options are as for [Open], and so are the errors; a schema that is
+// not there, or is empty, is [store.ErrNotAStore].
+func Check(ctx context.Context, address string, o Options) ([]store.Finding, error) {
+	version, err := versionAt(ctx, address, o.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, address, o, min(version, schemaVersion()))
+	if err != nil {
+		return nil, err
+	}
+	findings, err := s.Check(ctx)
+	return findings, errors.Join(err, s.Close())
+}
+
+// versionAt returns the version of a schema.
+func versionAt(ctx context.Context, address string, o Options) (version int, err error) {
+	const op = "postgres.Check"
+	config, err := configure(address, o)
+	if err != nil {
+		return 0, err
+	}
+	s := &Store{target: targetOf(config.ConnConfig), closing: make(chan struct{})}
+	limited, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	c, err := pgx.ConnectConfig(limited, config.ConnConfig)
+	if err != nil {
+		return 0, s.explain(ctx, op, fromConnect(err))
+	}
+	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was only read
+	err = pgx.BeginFunc(limited, c, func(tx pgx.Tx) error {
+		version, err = versionOf(limited, tx, o.Schema)
+		return err
+	})
+	if err == nil && version == 0 {
+		return 0, store.Failure(store.ErrNotAStore, op, "schema "+o.Schema, errors.New("it is not there, or empty"))
+	}
+	return version, s.explain(ctx, op, err)
+}
+
 // Check implements [store.Checker]. It reads all rows that have a checksum, in
 // pages, and looks for gaps in streams. What the server cannot read at all is a
 // finding as well; its own tool pg_amcheck looks at the files.

@@ -45,5 +45,8 @@
 // [store.BlobThreshold] by PostgreSQL itself (TOAST). Every row with a payload
 // carries a checksum that is verified when it is read.
 //
-// Backups are PostgreSQL's own: pg_dump with the schema, or a base backup.
+// [Store.Backup] copies what is stored to a file, [Restore] makes a store of it in
+// an empty schema of the same or another server, and [Check] examines a store
+// that nobody needs to have open. PostgreSQL's own pg_dump of the schema and base
+// backups work as well.
 package postgres

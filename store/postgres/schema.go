@@ -182,23 +182,28 @@ func migrate(ctx context.Context, c *pgx.Conn, schema string, to int) error {
 			return store.Failure(store.ErrNewerSchema, op, "schema "+schema,
 				fmt.Errorf("it has version %d, this software knows up to %d", version, to))
 		}
-		if version == to {
-			return nil
-		}
-		if version == 0 {
-			name := pgx.Identifier{schema}.Sanitize()
-			if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+name+"; CREATE TABLE "+name+".schema_version (version integer NOT NULL); INSERT INTO "+name+".schema_version VALUES (0)"); err != nil {
-				return fmt.Errorf("create schema %s: %w", schema, err)
-			}
-		}
-		for v := version; v < to; v++ {
-			if _, err := tx.Exec(ctx, migrations[v]); err != nil {
-				return fmt.Errorf("migrate schema %s to version %d: %w", schema, v+1, err)
-			}
-		}
-		_, err = tx.Exec(ctx, "UPDATE schema_version SET version = $1", to)
-		return err
+		return advance(ctx, tx, schema, version, to)
 	})
+}
+
+// advance brings the schema from one version to another; version 0 is none.
+func advance(ctx context.Context, tx pgx.Tx, schema string, version, to int) error {
+	if version == to {
+		return nil
+	}
+	if version == 0 {
+		name := pgx.Identifier{schema}.Sanitize()
+		if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+name+"; CREATE TABLE "+name+".schema_version (version integer NOT NULL); INSERT INTO "+name+".schema_version VALUES (0)"); err != nil {
+			return fmt.Errorf("create schema %s: %w", schema, err)
+		}
+	}
+	for v := version; v < to; v++ {
+		if _, err := tx.Exec(ctx, migrations[v]); err != nil {
+			return fmt.Errorf("migrate schema %s to version %d: %w", schema, v+1, err)
+		}
+	}
+	_, err := tx.Exec(ctx, "UPDATE schema_version SET version = $1", to)
+	return err
 }
 
 // versionOf returns the version of a schema, 0 when it is not there or empty.

@@ -58,8 +58,8 @@ const (
 	schemaBytesMax = 63   // of an identifier
 )
 
-// A Store is a connection pool to a server. It implements [store.Store] and
-// [store.Checker].
+// A Store is a connection pool to a server. It implements [store.Store],
+// [store.Checker] and [store.Backuper].
 type Store struct {
 	options Options
 	limits  store.Limits
@@ -80,8 +80,9 @@ type Store struct {
 }
 
 var (
-	_ store.Store   = (*Store)(nil)
-	_ store.Checker = (*Store)(nil)
+	_ store.Store    = (*Store)(nil)
+	_ store.Checker  = (*Store)(nil)
+	_ store.Backuper = (*Store)(nil)
 )
 
 // Open connects to a server, by a URL or by key=value pairs as libpq understands
@@ -104,7 +105,7 @@ func open(ctx context.Context, address string, o Options, version int) (*Store, 
 	}
 	s := &Store{
 		options: o, limits: o.Limits, id: rand.Text(),
-		target:  fmt.Sprintf("%s:%d/%s", config.ConnConfig.Host, config.ConnConfig.Port, config.ConnConfig.Database),
+		target:  targetOf(config.ConnConfig),
 		inbox:   make(chan *job, inboxSize),
 		closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
@@ -167,9 +168,17 @@ func (s *Store) prepare(ctx context.Context, config *pgxpool.Config, version int
 		return fromConnect(err)
 	}
 	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on it any more
+	if err := s.examine(ctx, c); err != nil {
+		return err
+	}
+	return migrate(ctx, c, s.options.Schema, version)
+}
+
+// examine checks that the server is one that a store can be on.
+func (s *Store) examine(ctx context.Context, c *pgx.Conn) error {
 	var number int
 	var encoding, fsync, pages string
-	err = c.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+	err := c.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
 		current_setting('fsync'), current_setting('full_page_writes')`).Scan(&number, &encoding, &fsync, &pages)
 	if err != nil {
 		return err
@@ -182,7 +191,12 @@ func (s *Store) prepare(ctx context.Context, config *pgxpool.Config, version int
 	case !s.options.AllowUnsafe && (fsync != "on" || pages != "on"):
 		return store.Failure(ErrUnsafe, "store.Open", s.target, fmt.Errorf("fsync is %s, full_page_writes is %s", fsync, pages))
 	}
-	return migrate(ctx, c, s.options.Schema, version)
+	return nil
+}
+
+// targetOf names a database in errors.
+func targetOf(c *pgx.ConnConfig) string {
+	return fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)
 }
 
 // fromConnect drops what the driver says of the address, which may have a

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -42,14 +43,16 @@ type home struct {
 // guard stops the servers below the folder $1 and removes it. A server that is
 // about to start has no postmaster.pid yet, so it looks more than once.
 const guard = `
-while read -r _; do :; done
+while read -r _; do
+	:
+done
 for try in 1 2 3 4 5; do
 	for file in "$1"/*/data/postmaster.pid; do
 		pid=$(head -n 1 "$file" 2>/dev/null) || continue
 		while [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = postgres ]; do
 			kill -QUIT "$pid" 2>/dev/null || break
 			sleep 0.05
-		done
+		done; # of this one
 	done
 	sleep 0.1
 done
@@ -102,7 +105,7 @@ func (h *home) run(name string, args ...string) error {
 }
 
 func (h *home) command(name string, args ...string) *exec.Cmd {
-	c := exec.Command(name, args...) //nolint:noctx,gosec // the guard ends it; names are constants
+	c := exec.Command(name, args...) //nolint:noctx // the guard ends it
 	c.Dir = h.folder
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: h.credential, Setsid: true}
 	return c
@@ -172,7 +175,7 @@ func (s *Server) mount() error {
 	if c := s.home.credential; c != nil {
 		options += fmt.Sprintf(",uid=%d,gid=%d", c.Uid, c.Gid)
 	}
-	out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", s.data()).CombinedOutput() //nolint:noctx,gosec // takes no time
+	out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", s.data()).CombinedOutput() //nolint:noctx // takes no time
 	if err != nil {
 		return &missingError{fmt.Sprintf("a small disk cannot be mounted: %v: %s", err, bytes.TrimSpace(out))}
 	}
@@ -231,12 +234,10 @@ func (s *Server) launch() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the server has it
+	defer log.Close()
 	args := []string{"-D", s.data(), "-k", "", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port)}
 	settings := map[string]string{"max_connections": "200", "shared_buffers": "128MB", "restart_after_crash": "on"}
-	for name, value := range s.options.Settings {
-		settings[name] = value
-	}
+	maps.Copy(settings, s.options.Settings)
 	for name, value := range settings {
 		args = append(args, "-c", name+"="+value)
 	}
@@ -301,7 +302,7 @@ func (s *Server) reap(options int) bool {
 func (s *Server) remove() {
 	s.signal(syscall.SIGQUIT)
 	if s.mounted {
-		_ = exec.Command("umount", "-l", s.data()).Run() //nolint:noctx,gosec // the guard tries again
+		_ = exec.Command("umount", "-l", s.data()).Run() //nolint:noctx // the guard tries again
 	}
 	_ = os.RemoveAll(s.folder) // the guard tries again
 }
