@@ -1,6 +1,7 @@
 package durable_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -34,11 +35,26 @@ func TestSimulationFindsMutants(t *testing.T) {
 	}
 }
 
+// mutant is a store that takes commits apart.
+type mutant struct {
+	store.Store
+	breaks func(*store.Batch) []*store.Batch
+}
+
+func (m *mutant) Commit(ctx context.Context, b *store.Batch) (r store.Result, err error) {
+	for _, b := range m.breaks(b) {
+		if r, err = m.Store.Commit(ctx, b); err != nil {
+			return store.Result{}, err
+		}
+	}
+	return r, nil
+}
+
 var mutants = []struct {
 	name   string
-	breaks func(p *process, b *store.Batch) []*store.Batch
+	breaks func(b *store.Batch) []*store.Batch
 }{
-	{"messages end before their effects are there", func(_ *process, b *store.Batch) []*store.Batch {
+	{"messages end before their effects are there", func(b *store.Batch) []*store.Batch {
 		if len(b.Acks) == 0 || len(b.Puts)+len(b.Appends) == 0 {
 			return []*store.Batch{b}
 		}
@@ -46,7 +62,7 @@ var mutants = []struct {
 		rest.Acks = nil
 		return []*store.Batch{&first, &rest}
 	}},
-	{"messages end after their effects are there", func(_ *process, b *store.Batch) []*store.Batch {
+	{"messages end after their effects are there", func(b *store.Batch) []*store.Batch {
 		if len(b.Acks) == 0 || len(b.Puts)+len(b.Appends) == 0 {
 			return []*store.Batch{b}
 		}
@@ -54,7 +70,7 @@ var mutants = []struct {
 		first.Acks = nil
 		return []*store.Batch{&first, &rest}
 	}},
-	{"no fence", func(_ *process, b *store.Batch) []*store.Batch {
+	{"no fence", func(b *store.Batch) []*store.Batch {
 		open := *b
 		open.Fence = store.Fence{}
 		for i := range open.Appends {
@@ -62,7 +78,7 @@ var mutants = []struct {
 		}
 		return []*store.Batch{&open}
 	}},
-	{"cursors before the rest", func(_ *process, b *store.Batch) []*store.Batch {
+	{"cursors before the rest", func(b *store.Batch) []*store.Batch {
 		if len(b.Acks) == 0 || len(b.Cursors) == 0 {
 			return []*store.Batch{b}
 		}
@@ -70,7 +86,7 @@ var mutants = []struct {
 		rest.Cursors = nil
 		return []*store.Batch{&first, &rest}
 	}},
-	{"outputs before the rest", func(_ *process, b *store.Batch) []*store.Batch {
+	{"outputs before the rest", func(b *store.Batch) []*store.Batch {
 		if len(b.Acks) == 0 || len(b.Puts) == 0 {
 			return []*store.Batch{b}
 		}
@@ -78,7 +94,7 @@ var mutants = []struct {
 		rest.Puts = nil
 		return []*store.Batch{&first, &rest}
 	}},
-	{"letters go after their messages have come", func(_ *process, b *store.Batch) []*store.Batch {
+	{"letters go after their messages have come", func(b *store.Batch) []*store.Batch {
 		if len(b.LetterDeletes) == 0 || len(b.Puts) == 0 {
 			return []*store.Batch{b}
 		}

@@ -56,7 +56,7 @@ type simulation struct {
 	t       *testing.T
 	sys     *actor.System
 	store   *memory
-	breaks  func(*process, *store.Batch) []*store.Batch // of a mutant: the commits that it makes of one
+	breaks  func(*store.Batch) []*store.Batch // of a mutant: the commits that it makes of one
 	inTurns bool                                        // the store is a Submitter
 	calm    atomic.Bool                                 // no more faults
 	started int
@@ -75,7 +75,7 @@ const (
 	simAsks    = 15
 )
 
-func newSimulation(t *testing.T, sys *actor.System, random *rand.Rand, breaks func(*process, *store.Batch) []*store.Batch) *simulation {
+func newSimulation(t *testing.T, sys *actor.System, random *rand.Rand, breaks func(*store.Batch) []*store.Batch) *simulation {
 	s := &simulation{t: t, sys: sys, store: newMemory(), random: random, breaks: breaks}
 	s.inTurns = s.intN(2) == 0
 	s.store.beforeCommit = func(*store.Batch) error {
@@ -158,16 +158,10 @@ func (p *process) commit(b *store.Batch) (r store.Result, err error) {
 	if err := p.gate(); err != nil {
 		return r, err
 	}
-	batches := []*store.Batch{b}
 	if p.of.breaks != nil {
-		batches = p.of.breaks(p, b)
+		return (&mutant{p.Store, p.of.breaks}).Commit(context.Background(), b)
 	}
-	for _, b := range batches {
-		if r, err = p.Store.Commit(context.Background(), b); err != nil {
-			return store.Result{}, err
-		}
-	}
-	return r, nil
+	return p.Store.Commit(context.Background(), b)
 }
 
 func (p *process) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
