@@ -74,6 +74,7 @@ func (c *core) Call(ctx context.Context, call *Call) error {
 // ask hands a call to a worker and waits for what comes of it. The error is the
 // framework's.
 func (c *core) ask(ctx context.Context, in *incoming) (outcome, error) {
+	in.trace, _ = actor.TraceFrom(ctx)
 	out, err := actor.Ask(ctx, *c.workers.Load(), func(r actor.Reply[outcome]) Message {
 		in.reply = r
 		return Message{in}
@@ -143,6 +144,7 @@ type incoming struct {
 	core     *core
 	call     Call
 	reply    actor.Reply[outcome]
+	trace    actor.Trace
 	state    atomic.Uint32
 	returned bool // the handler has, in whatever way but a panic
 }
@@ -179,7 +181,7 @@ func (in *incoming) begun() bool {
 func (in *incoming) end() {
 	if in.state.Swap(callOver) == callRunaway {
 		in.core.stats.runaways.Add(-1)
-		in.core.log.Load().Warn("a handler that ignored the end of its context has returned", in.attrs()...)
+		in.core.log.Load().LogAttrs(context.Background(), slog.LevelWarn, "a handler that ignored the end of its context has returned", in.attrs()...)
 	}
 }
 
@@ -193,15 +195,17 @@ func (in *incoming) leave() {
 		if in.state.CompareAndSwap(callRunning, callRunaway) {
 			in.core.stats.runaways.Add(1)
 			in.core.stats.runawaysTotal.Add(1)
-			in.core.log.Load().Warn("a handler ignores the end of its context and holds up its worker", in.attrs()...)
+			in.core.log.Load().LogAttrs(context.Background(), slog.LevelWarn, "a handler ignores the end of its context and holds up its worker", in.attrs()...)
 		}
 	})
 }
 
-// attrs identify the call in a log record.
-func (in *incoming) attrs() []any {
-	return []any{
-		slog.String("method", in.call.Method.FullName()), slog.String("request_id", in.call.RequestID),
-		slog.String("caller_id", in.call.CallerID), slog.String("target_id", in.core.path),
+// attrs are those of a record that says that the call is out of time.
+func (in *incoming) attrs() []slog.Attr {
+	f := &fault.Error{
+		Code: fault.DeadlineExceeded, Op: "service", Target: in.core.path,
+		RequestID: in.call.RequestID, CallerID: in.call.CallerID, RetryCount: in.call.Retries,
+		TraceID: in.trace.TraceID(), SpanID: in.trace.SpanID(),
 	}
+	return append(fault.Attrs(f), slog.String("method", in.call.Method.FullName()))
 }

@@ -134,7 +134,7 @@ var errPanicked = &fault.Error{Code: fault.Internal, Op: "service", Message: "th
 func (s *server[S]) recovered(ctx context.Context, c *Call, value any) error {
 	s.core.stats.panics.Add(1)
 	f := errPanicked.WithTarget(s.core.path)
-	f.RequestID, f.CallerID = c.RequestID, c.CallerID
+	f.RequestID, f.CallerID, f.RetryCount = c.RequestID, c.CallerID, c.Retries
 	if t, ok := actor.TraceFrom(ctx); ok {
 		f.TraceID, f.SpanID = t.TraceID(), t.SpanID()
 	}

@@ -3,10 +3,12 @@ package service_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/actor/actortest"
@@ -50,14 +52,50 @@ func (o *orders) Drop(context.Context, *shop.GetRequest) (*shop.PlaceResponse, e
 
 // records keeps what is logged.
 type records struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	changed chan struct{} // closed with the next record, if somebody waits
 }
 
 func (r *records) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
 	return r.buf.Write(p)
+}
+
+// await returns the last record with a message, and waits for the first.
+func (r *records) await(t *testing.T, msg string) map[string]any {
+	t.Helper()
+	late := time.After(hang)
+	for {
+		r.mu.Lock()
+		var found map[string]any
+		for line := range bytes.Lines(r.buf.Bytes()) {
+			var record map[string]any
+			if err := json.Unmarshal(line, &record); err != nil {
+				t.Errorf("%s: %v", line, err)
+			} else if record["msg"] == msg {
+				found = record
+			}
+		}
+		if r.changed == nil {
+			r.changed = make(chan struct{})
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		if found != nil {
+			return found
+		}
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatalf("no record %q in %s", msg, r)
+		}
+	}
 }
 
 func (r *records) String() string {
