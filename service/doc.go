@@ -33,6 +33,16 @@
 // by side; a key, such as an order's id, then keeps together what belongs
 // together.
 //
+// # Durable methods
+//
+// The request of a durable method is kept in a store until it has been handled,
+// whatever happens to its caller and to the server, and its answer for who asks
+// again with the same request id:
+//
+//	spec.Mailbox = service.NewMailbox(store, service.MailboxOptions{})
+//
+// See [NewMailbox]; docs/services.md in the repository leads through it.
+//
 // # When it fails
 //
 // What the implementation returns as an error is an answer: the caller gets it
