@@ -189,6 +189,20 @@ func TestOpensInTime(t *testing.T) {
 	}
 }
 
+// The open state ends with its last moment, and not before. Req F12
+func TestOpenEndsOnTime(t *testing.T) {
+	t.Parallel()
+	cfg := Config{}.withDefaults()
+	m := newMachine(cfg)
+	m.enter(Open, time.Minute)
+	if _, ok := m.admit(time.Minute + cfg.OpenFor - 1); ok {
+		t.Error("a call was made too early")
+	}
+	if _, ok := m.admit(time.Minute + cfg.OpenFor); !ok || m.state != HalfOpen {
+		t.Errorf("no call was made in time; the state is %v", m.state)
+	}
+}
+
 func TestTripsAt(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
