@@ -283,3 +283,7 @@ func TestPoison(t *testing.T) {
 		t.Errorf("letter %+v", l)
 	}
 }
+
+func decodeNote(data []byte) (note, error) {
+	return noteType.Decode(wire.Message{Type: "test.Note", Codec: "cbor", Data: data})
+}

@@ -256,7 +256,7 @@ func outputsOf(ctx context.Context, t *testing.T, s store.Store) map[string][]in
 			t.Fatal(err)
 		}
 		for _, m := range page {
-			got, err := noteType.Decode(wire.Message{Type: "test.Note", Codec: "cbor", Data: m.Data})
+			got, err := decodeNote(m.Data)
 			if err != nil {
 				t.Fatal(err)
 			}

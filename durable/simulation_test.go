@@ -57,8 +57,8 @@ type simulation struct {
 	sys     *actor.System
 	store   *memory
 	breaks  func(*store.Batch) []*store.Batch // of a mutant: the commits that it makes of one
-	inTurns bool                                        // the store is a Submitter
-	calm    atomic.Bool                                 // no more faults
+	inTurns bool                              // the store is a Submitter
+	calm    atomic.Bool                       // no more faults
 	started int
 
 	mu      sync.Mutex
@@ -482,7 +482,7 @@ func (s *simulation) verify() (wrong []string) {
 }
 
 func (s *simulation) number(data []byte) int {
-	n, err := noteType.Decode(wire.Message{Type: "test.Note", Codec: "cbor", Data: data})
+	n, err := decodeNote(data)
 	if err != nil {
 		s.wrong("%v", err)
 	}
