@@ -178,6 +178,8 @@ func (s *shift[M]) failed(ctx *actor.Context[item[M]], b *batch[M], cause error)
 		if hasDelay {
 			p.delay.Delay = max(p.delay.Delay, asks.RetryAfter())
 		}
+		ctx.Log().LogAttrs(ctx, slog.LevelWarn, "a message failed and will be tried again",
+			append(fault.Attrs(record), slog.String("payload_type", p.msg.Type), slog.Duration("again_in", p.delay.Delay))...)
 		if h := w.opts.hooks.Retried; h != nil {
 			h(w.box.spec.Queue, record)
 		}

@@ -264,6 +264,19 @@ func (b *Mailbox[M]) scope(p store.Priority) string {
 	return "queue/" + string(b.spec.Queue)
 }
 
+// Stats tells how many messages are in the mailbox and when the oldest was put,
+// as the store knows it at the moment. The store keeps count: it does not look at
+// the messages for it.
+func (b *Mailbox[M]) Stats(ctx context.Context) (store.QueueInfo, error) {
+	none := store.QueueInfo{Queue: b.spec.Queue}
+	// Of all names that begin with this one it is the first itself.
+	found, err := b.store.QueueStats(ctx, store.QueueFilter{Prefix: b.spec.Queue, Limit: 1})
+	if err != nil || len(found) == 0 || found[0].Queue != b.spec.Queue {
+		return none, err
+	}
+	return found[0], nil
+}
+
 // Deliver makes a Mailbox an [actor.Target]. It is Tell, but for a context that
 // has ended: that asks not to wait at all, which is [ErrWaits].
 func (b *Mailbox[M]) Deliver(ctx context.Context, m M) error {

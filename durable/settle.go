@@ -220,12 +220,14 @@ func (s *shift[M]) lost(ctx *actor.Context[item[M]], p *part, err error) {
 // after tells everybody that messages have ended.
 func (s *shift[M]) after(parts []*part) {
 	box := s.w.box
+	handled := 0
 	for _, p := range parts {
 		if p.msg == nil || s.w.rehearsal {
 			continue
 		}
 		switch p.end {
 		case acked:
+			handled++
 			box.live.drop(p.keep)
 			box.waiters.tell(box.waiterKey(p.msg.RequestID), s.outcome(p))
 		case buried:
@@ -236,6 +238,9 @@ func (s *shift[M]) after(parts []*part) {
 				h(box.spec.Queue, p.record(p.reason))
 			}
 		}
+	}
+	if h := s.w.opts.hooks.Handled; h != nil && handled > 0 {
+		h(box.spec.Queue, handled)
 	}
 	for _, p := range parts {
 		if !s.w.rehearsal {

@@ -83,6 +83,9 @@ type Options struct {
 // and not block. A nil field costs nothing. The errors have what a record of a
 // failure has, see [fault.Attrs].
 type Hooks struct {
+	// Handled: so many messages were handled and their ends committed. It is
+	// called once a commit.
+	Handled func(q store.Queue, messages int)
 	// Retried: a message failed and will be tried again.
 	Retried func(q store.Queue, err *fault.Error)
 	// Buried: a message became a dead letter.

@@ -173,11 +173,11 @@ func (t *spill[M]) empty(ctx context.Context) error {
 	t.mu.Lock()
 	before := t.arrived
 	t.mu.Unlock()
-	queues, err := t.box.store.QueueStats(ctx, store.QueueFilter{Prefix: t.box.spec.Queue, Limit: 1})
+	on, err := t.box.Stats(ctx)
 	if err != nil {
 		return err
 	}
-	if len(queues) > 0 && queues[0].Queue == t.box.spec.Queue && queues[0].Ready+queues[0].Held+queues[0].Delayed > 0 {
+	if on.Ready+on.Held+on.Delayed > 0 {
 		return nil // an earlier process holds some
 	}
 	t.mu.Lock()
