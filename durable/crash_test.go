@@ -239,7 +239,7 @@ func openCrashed(ctx context.Context, place string) (store.Store, error) {
 // returns what is wrong.
 func (c *crash) verify() (wrong []string) {
 	c.Helper()
-	ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(c.Context(), 10*time.Minute) // a net for what hangs
 	defer cancel()
 	s, err := openCrashed(ctx, c.place)
 	if err != nil {

@@ -273,12 +273,13 @@ func outputsOf(ctx context.Context, t *testing.T, s store.Store) map[string][]in
 func drained(ctx context.Context, s store.Store) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	left := int64(0)
 	for {
 		queues, err := s.QueueStats(ctx, store.QueueFilter{Limit: 100})
 		if err != nil {
-			return err
+			return fmt.Errorf("%d messages were left: %w", left, err)
 		}
-		left := int64(0)
+		left = 0
 		for _, q := range queues {
 			if q.Queue != "out" {
 				left += q.Ready + q.Held + q.Delayed
