@@ -104,7 +104,6 @@ type crash struct {
 	mutant string
 	rounds int
 	random *rand.Rand
-	log    strings.Builder
 
 	mu    sync.Mutex
 	acked []int // by sender

@@ -27,7 +27,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("needs the right to mount a file system: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Errorf("unmount: %v", err)
 		}
 	})
@@ -70,7 +70,8 @@ func TestFullDisk(t *testing.T) {
 		}
 		return err
 	}
-	for err = tell(); err == nil && told < 100_000; err = tell() {
+	for err == nil && told < 100_000 {
+		err = tell()
 	}
 	if !errors.Is(err, store.ErrDiskFull) {
 		t.Fatalf("after %d: %v", told, err)

@@ -394,8 +394,7 @@ func (s *simulation) ask() {
 	for n := 1; n <= simAsks; n++ {
 		for _, number := range []int{n, 0} {
 			var got note
-			err := errAway.WithTarget("")
-			for tries := 0; error(err) != nil; tries++ {
+			for tries := 0; ; tries++ {
 				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 				post := durable.Post[note]{Message: note{"asks", number}, Sender: "asks", RequestID: fmt.Sprint(n, "/", number)}
 				var failed error
