@@ -27,6 +27,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("needs the right to mount a file system: %v", err)
 	}
 	t.Cleanup(func() {
+		// Detached, as a process that another test is starting may still have its files.
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Errorf("unmount: %v", err)
 		}
