@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -54,6 +55,10 @@ type Options struct {
 	// Workflow is what the console's button and [Runs.Start] run. Default nil:
 	// none.
 	Workflow *workflow.Definition
+
+	// WorkflowFiles is where the files of Workflow are if workflow.LoadFS has read
+	// it. Default nil: in the operating system's.
+	WorkflowFiles fs.FS
 }
 
 // Node is a Troupe node: one supervision tree with everything in it.
@@ -143,7 +148,7 @@ func New(config Config, options Options) (*Node, error) {
 		Limits: limits(config.Watch), Interval: config.Watch.Interval, Logger: n.log,
 	})
 	n.health.SetWatchdog(n.watchdog)
-	n.health.Require("/watchdog", "/runs", "/http")
+	n.health.Require("/watchdog", "/http")
 	for _, check := range []telemetry.Check{
 		{Name: "data directory", Probe: dirCheck(config.DataDir)},
 		{Name: "store", Timeout: config.Store.Timeout, Probe: storeCheck(config.Name, n.Store)},
@@ -152,7 +157,7 @@ func New(config Config, options Options) (*Node, error) {
 			return nil, errors.Join(err, n.closeLog())
 		}
 	}
-	n.runs = newRuns(config, options.Workflow, n.log)
+	n.runs = newRuns(config, options, n.log)
 	return n, nil
 }
 
@@ -358,7 +363,7 @@ func (n *Node) spawnAll(ctx context.Context) error {
 	if _, err := actor.SpawnService(n.sys, watchdog); err != nil {
 		return err
 	}
-	if err := n.runs.spawn(n.sys); err != nil {
+	if err := n.runs.open(ctx, n.sys, n.store); err != nil {
 		return err
 	}
 	if n.options.Demo {

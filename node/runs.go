@@ -18,26 +18,29 @@ import (
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/console"
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
-// Runs are a node's workflow runs: those under way and the last that ended.
-// Each is a child of the actor /runs and writes into a directory of its own,
-// runs/TIME-NAME below the data directory. Its methods are safe for concurrent
-// use.
+// Runs are a node's workflow runs. The engine that runs them is the actor /runs;
+// each writes into a directory of its own, runs/TIME-NAME below the data
+// directory. Runs that were under way when the node ended go on when it starts
+// again. Its methods are safe for concurrent use.
 type Runs struct {
 	definition *workflow.Definition // what Start runs; nil: nothing
+	files      fs.FS                // of definitions that are part of the program
+	name       string               // of the node
 	dir        string               // holds the directories of the runs
 	keep       int
 	maxActive  int
 	log        *slog.Logger
 
-	supervisor actor.Ref[startRun]
-	watchers   sync.WaitGroup // one for each run under way
-	pruning    sync.Mutex
+	watchers sync.WaitGroup // one for each run under way
+	pruning  sync.Mutex
 
 	mu       sync.Mutex
-	entries  []*runEntry // oldest first
+	engine   *workflow.Engine // nil while another node runs the workflows of the store
+	entries  []*runEntry      // oldest first
 	active   int
 	draining bool
 	idle     chan struct{} // closed when draining and nothing is active
@@ -48,17 +51,14 @@ type runEntry struct {
 	run  *workflow.Run
 	dir  string
 	done bool
+	info workflow.RunInfo // once it is done
 }
 
-// startRun asks the supervisor of the runs for another child.
-type startRun struct {
-	definition *workflow.Definition
-	reply      actor.Reply[*runEntry]
-}
-
-func newRuns(config Config, definition *workflow.Definition, log *slog.Logger) *Runs {
+func newRuns(config Config, options Options, log *slog.Logger) *Runs {
 	return &Runs{
-		definition: definition,
+		definition: options.Workflow,
+		files:      options.WorkflowFiles,
+		name:       config.Name,
 		dir:        filepath.Join(config.DataDir, "runs"),
 		keep:       config.Runs.Keep,
 		maxActive:  config.Runs.MaxActive,
@@ -67,52 +67,78 @@ func newRuns(config Config, definition *workflow.Definition, log *slog.Logger) *
 	}
 }
 
-// spawn starts the supervisor of the runs.
-func (r *Runs) spawn(parent actor.Parent) (err error) {
-	r.supervisor, err = actor.Spawn(parent, actor.Spec[startRun]{
-		Name: "runs",
-		Type: "run-supervisor",
-		New:  func() actor.Behavior[startRun] { return actor.BehaviorFunc[startRun](r.receive) },
+// takeOver is how long the start of a node waits for the engine of another node
+// on the same store. Then it starts without, and takes over when that one ends.
+const takeOver = 200 * time.Millisecond
+
+// open starts the engine, or waits in the background until the node that runs
+// the workflows of the store has ended.
+func (r *Runs) open(ctx context.Context, parent actor.Parent, s store.Store) error {
+	quick, cancel := context.WithTimeout(ctx, takeOver)
+	defer cancel()
+	err := r.begin(quick, parent, s)
+	if !errors.Is(err, store.ErrLeaseHeld) || ctx.Err() != nil {
+		return err
+	}
+	r.log.InfoContext(ctx, "another node runs the workflows of this store; this one takes over when it ends")
+	_, err = actor.SpawnService(parent, actor.ServiceSpec{
+		Name: "runs-standby", Type: "run-standby", Restart: actor.Transient,
+		New: func() actor.Service {
+			return actor.ServiceFunc(func(ctx context.Context) error { return r.begin(ctx, parent, s) })
+		},
 	})
 	return err
 }
 
-// receive starts a run below the supervisor.
-func (r *Runs) receive(ctx *actor.Context[startRun], m startRun) error {
-	entry, err := r.begin(ctx, m.definition)
+// begin opens the engine and notes the runs that it knows.
+func (r *Runs) begin(ctx context.Context, parent actor.Parent, s store.Store) error {
+	engine, err := workflow.Open(ctx, parent, s, workflow.EngineOptions{
+		Registry: NodeTypes(), Name: "runs", Owner: r.name, OutputDir: r.dir, Files: r.files, Log: r.log,
+	})
 	if err != nil {
-		m.reply.Fail(err)
-		return nil // a run that cannot start is no failure of its supervisor
+		return err
 	}
-	m.reply.Send(entry)
+	if r.definition != nil {
+		if _, err := engine.Deploy(ctx, r.definition, "deployed at the start of the node"); err != nil {
+			return err
+		}
+	}
+	known, err := engine.Runs(ctx, workflow.RunFilter{Limit: max(r.keep, 1)})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.engine = engine
+	r.mu.Unlock()
+	for _, summary := range slices.Backward(known) {
+		run, err := engine.Run(ctx, summary.ID)
+		if err != nil {
+			return err
+		}
+		info, err := run.Info(ctx)
+		if err != nil {
+			return err
+		}
+		r.follow(&runEntry{run: run, dir: info.Start.OutputDir})
+	}
 	return nil
 }
 
-// begin starts a run, unless there are too many.
-func (r *Runs) begin(parent actor.Parent, definition *workflow.Definition) (*runEntry, error) {
-	if err := r.reserve(); err != nil {
-		return nil, err
-	}
-	entry, err := r.launch(parent, definition)
-	if err != nil {
-		r.release()
-		return nil, err
-	}
+// follow notes a run and waits for its end.
+func (r *Runs) follow(entry *runEntry) {
 	r.mu.Lock()
 	r.entries = append(r.entries, entry)
 	r.mu.Unlock()
 	r.watchers.Go(func() { r.watch(entry) })
-	return entry, nil
 }
 
 // launch makes the directory of a run and starts it.
-func (r *Runs) launch(parent actor.Parent, definition *workflow.Definition) (*runEntry, error) {
-	dir, err := r.makeDir(definition.Name)
+func (r *Runs) launch(ctx context.Context, engine *workflow.Engine) (*runEntry, error) {
+	dir, err := r.makeDir(r.definition.Name)
 	if err != nil {
 		return nil, err
 	}
-	// Not the asker's context: the run outlives it, and ends with its parent.
-	run, err := workflow.Start(context.Background(), parent, definition, workflow.StartOptions{OutputDir: dir, Log: r.log})
+	run, err := engine.Start(ctx, r.definition.Name, workflow.StartOptions{OutputDir: dir, Inputs: r.definition.Given()})
 	if err != nil {
 		return nil, errors.Join(err, removeEmpty(dir))
 	}
@@ -120,21 +146,23 @@ func (r *Runs) launch(parent actor.Parent, definition *workflow.Definition) (*ru
 }
 
 // reserve counts a run before it starts, so that drain waits for it.
-func (r *Runs) reserve() error {
+func (r *Runs) reserve() (*workflow.Engine, error) {
 	const op = "node.Runs.Start"
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.draining {
-		return fault.New(fault.Unavailable, op, "the node is stopping")
-	}
-	if r.active >= r.maxActive {
-		return &fault.Error{
+	switch {
+	case r.draining:
+		return nil, fault.New(fault.Unavailable, op, "the node is stopping")
+	case r.engine == nil:
+		return nil, &fault.Error{Code: fault.Unavailable, Op: op, Message: "another node runs the workflows of this store", Hint: "ask that one"}
+	case r.active >= r.maxActive:
+		return nil, &fault.Error{
 			Code: fault.ResourceExhausted, Op: op, Message: fmt.Sprintf("%d runs are under way, as many as runs.max_active allows", r.active),
 			Hint: "wait for one to end",
 		}
 	}
 	r.active++
-	return nil
+	return r.engine, nil
 }
 
 // release gives a place back.
@@ -149,7 +177,15 @@ func (r *Runs) release() {
 
 // watch waits for the end of a run and tidies up after it.
 func (r *Runs) watch(entry *runEntry) {
+	before, err := entry.run.Info(context.Background())
+	if err == nil && before.State.Final() { // of an earlier process
+		r.finished(entry, before)
+		return
+	}
 	info, err := entry.run.Wait(context.Background())
+	if !info.State.Final() {
+		return // the engine has stopped; the run goes on with the next one
+	}
 	attrs := []any{
 		"workflow_id", info.Workflow, "execution_id", info.ID, "state", string(info.State), "rows_in", info.RowsIn(),
 		"rows_out", info.RowsOut(), "set_aside", info.RejectedTotal, "duration_ms", info.Finished.Sub(info.Started).Milliseconds(),
@@ -165,11 +201,14 @@ func (r *Runs) watch(entry *runEntry) {
 	if err := removeEmpty(entry.dir); err != nil {
 		r.log.Warn("the directory of a run cannot be removed", "error", err)
 	}
-	r.mu.Lock()
-	entry.done = true
-	r.mu.Unlock()
+	r.finished(entry, info)
 	r.prune()
-	r.release()
+}
+
+func (r *Runs) finished(entry *runEntry, info workflow.RunInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry.done, entry.info = true, info
 }
 
 // List returns the runs, newest first.
@@ -177,11 +216,23 @@ func (r *Runs) List() []workflow.RunInfo {
 	r.mu.Lock()
 	entries := slices.Clone(r.entries)
 	r.mu.Unlock()
-	infos := make([]workflow.RunInfo, len(entries))
-	for i, e := range entries {
-		infos[len(entries)-1-i] = e.run.Info()
+	infos := make([]workflow.RunInfo, 0, len(entries))
+	for _, e := range slices.Backward(entries) {
+		if info, err := r.infoOf(e); err == nil {
+			infos = append(infos, info)
+		}
 	}
 	return infos
+}
+
+func (r *Runs) infoOf(e *runEntry) (workflow.RunInfo, error) {
+	r.mu.Lock()
+	done, info := e.done, e.info
+	r.mu.Unlock()
+	if done {
+		return info, nil
+	}
+	return e.run.Info(context.Background())
 }
 
 // Get returns one run.
@@ -190,7 +241,8 @@ func (r *Runs) Get(id string) (workflow.RunInfo, bool) {
 	if entry == nil {
 		return workflow.RunInfo{}, false
 	}
-	return entry.run.Info(), true
+	info, err := r.infoOf(entry)
+	return info, err == nil
 }
 
 func (r *Runs) find(id string) *runEntry {
@@ -208,18 +260,37 @@ func (r *Runs) find(id string) *runEntry {
 // not end with ctx.
 //
 // Errors: FAILED_PRECONDITION if the node has no workflow, RESOURCE_EXHAUSTED if
-// too many runs are under way, UNAVAILABLE if the node is stopping.
+// too many runs are under way, UNAVAILABLE if the node is stopping or another one
+// runs the workflows.
 func (r *Runs) Start(ctx context.Context) (id string, err error) {
 	if r.definition == nil {
 		return "", fault.New(fault.FailedPrecondition, "node.Runs.Start", "this node has no workflow")
 	}
-	entry, err := actor.Ask(ctx, r.supervisor, func(reply actor.Reply[*runEntry]) startRun {
-		return startRun{r.definition, reply}
-	})
+	engine, err := r.reserve()
 	if err != nil {
 		return "", err
 	}
+	entry, err := r.launch(ctx, engine)
+	if err != nil {
+		r.release()
+		return "", err
+	}
+	r.mu.Lock()
+	r.entries = append(r.entries, entry)
+	r.mu.Unlock()
+	r.watchers.Go(func() {
+		defer r.release()
+		r.watch(entry)
+	})
 	return entry.run.ID(), nil
+}
+
+// Engine is what runs the workflows, or nil while another node on the same store
+// does.
+func (r *Runs) Engine() *workflow.Engine {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine
 }
 
 // Wait waits until a run has ended. The error says why it failed or was
@@ -240,11 +311,18 @@ func (r *Runs) Result(ctx context.Context, id, sink string, limit, offset int) (
 	if entry == nil {
 		return console.Table{}, noRun(op, id)
 	}
-	info := entry.run.Info()
+	info, err := r.infoOf(entry)
+	if err != nil {
+		return console.Table{}, err
+	}
 	if info.State != workflow.StateCompleted {
 		return console.Table{}, &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "the run has written no table; it is " + string(info.State)}
 	}
-	results := Artifacts(entry.run.Definition(), info)
+	definition, err := entry.run.Definition(ctx)
+	if err != nil {
+		return console.Table{}, err
+	}
+	results := Artifacts(definition, info)
 	if len(results) == 0 {
 		return console.Table{}, &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "the run wrote nothing that can be shown"}
 	}
@@ -300,8 +378,9 @@ func noRun(op, id string) error {
 	return &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "there is no such run"}
 }
 
-// drain refuses new runs and waits until those under way have ended. When ctx
-// ends first, they are cancelled, and left to the tree to stop.
+// drain refuses new runs and waits until those that this process started have
+// ended. Those that are still under way when ctx ends are interrupted with the
+// tree, and go on when the node starts again.
 func (r *Runs) drain(ctx context.Context) {
 	r.mu.Lock()
 	if r.draining {
@@ -323,8 +402,7 @@ func (r *Runs) drain(ctx context.Context) {
 	defer r.mu.Unlock()
 	for _, e := range r.entries {
 		if !e.done {
-			r.log.Warn("a workflow run is cancelled because the node stops", "execution_id", e.run.ID())
-			e.run.Cancel()
+			r.log.Warn("a workflow run is interrupted because the node stops; it goes on when the node starts again", "execution_id", e.run.ID())
 		}
 	}
 }
@@ -401,7 +479,13 @@ func (r *Runs) prune() {
 		finished--
 		return finished >= r.keep
 	})
+	engine := r.engine
 	r.mu.Unlock()
+	if engine != nil && r.definition != nil {
+		if _, err := engine.Prune(context.Background(), r.definition.Name, r.keep); err != nil && fault.CodeOf(err) != fault.Unavailable {
+			r.log.Warn("the histories of old runs cannot be removed", "error", err)
+		}
+	}
 	listed, err := os.ReadDir(r.dir)
 	if err != nil {
 		return // nothing has been written

@@ -28,7 +28,7 @@ nodes:
 	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := Start(context.Background(), sys, d, StartOptions{})
+		r, err := startFlowRun(context.Background(), sys, d, flowOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func BenchmarkStart(b *testing.B) {
 	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := Start(context.Background(), sys, d, StartOptions{})
+		r, err := startFlowRun(context.Background(), sys, d, flowOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}

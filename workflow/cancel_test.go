@@ -18,10 +18,10 @@ import (
 // system, wherever its nodes are blocked.
 func TestCancel(t *testing.T) {
 	t.Parallel()
-	for name, how := range map[string]func(r *Run, cancel context.CancelFunc, sys *actor.System){
-		"Cancel":  func(r *Run, _ context.CancelFunc, _ *actor.System) { r.Cancel() },
-		"context": func(_ *Run, cancel context.CancelFunc, _ *actor.System) { cancel() },
-		"system":  func(_ *Run, _ context.CancelFunc, sys *actor.System) { go sys.Stop(context.Background()) },
+	for name, how := range map[string]func(r flowRun, cancel context.CancelFunc, sys *actor.System){
+		"Cancel":  func(r flowRun, _ context.CancelFunc, _ *actor.System) { r.Cancel() },
+		"context": func(_ flowRun, cancel context.CancelFunc, _ *actor.System) { cancel() },
+		"system":  func(_ flowRun, _ context.CancelFunc, sys *actor.System) { go sys.Stop(context.Background()) },
 	} {
 		for _, blocked := range []string{"in", "keep", "out"} {
 			t.Run(name+" while blocked in "+blocked, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestCancel(t *testing.T) {
 					sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 					ctx, cancel := context.WithCancel(context.Background())
 					defer cancel()
-					r, err := Start(ctx, sys, d, StartOptions{})
+					r, err := startFlowRun(ctx, sys, d, flowOptions{})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -97,7 +97,7 @@ func TestCancelWhileCommitting(t *testing.T) {
 			t.Fatal(err)
 		}
 		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-		r, err := Start(ctx, sys, d, StartOptions{})
+		r, err := startFlowRun(ctx, sys, d, flowOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestBackpressure(t *testing.T) {
 			t.Fatal(err)
 		}
 		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-		r, err := Start(context.Background(), sys, d, StartOptions{})
+		r, err := startFlowRun(context.Background(), sys, d, flowOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestStartWithAnEndedContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-		if _, err := Start(ctx, sys, d, StartOptions{}); !errors.Is(err, context.Canceled) {
+		if _, err := startFlowRun(ctx, sys, d, flowOptions{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		if err := sys.Stop(context.Background()); err != nil {
@@ -181,10 +181,10 @@ func TestStartBelowAnActor(t *testing.T) {
 			t.Fatal(err)
 		}
 		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-		type start struct{ reply actor.Reply[*Run] }
+		type start struct{ reply actor.Reply[flowRun] }
 		boss, err := actor.Spawn(sys, actor.Spec[start]{Name: "runs", New: func() actor.Behavior[start] {
 			return actor.BehaviorFunc[start](func(ctx *actor.Context[start], m start) error {
-				r, err := Start(context.WithoutCancel(ctx), ctx, d, StartOptions{})
+				r, err := startFlowRun(context.WithoutCancel(ctx), ctx, d, flowOptions{})
 				if err != nil {
 					return err
 				}
@@ -195,7 +195,7 @@ func TestStartBelowAnActor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := actor.Ask(t.Context(), boss, func(reply actor.Reply[*Run]) start { return start{reply} })
+		r, err := actor.Ask(t.Context(), boss, func(reply actor.Reply[flowRun]) start { return start{reply} })
 		if err != nil {
 			t.Fatal(err)
 		}

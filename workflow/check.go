@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"strconv"
 
+	"cel.dev/cel-go/cel"
+
 	"github.com/troupe-dev/troupe/internal/yamldoc"
 )
 
@@ -36,8 +38,11 @@ type Check struct {
 	compiler *compiler
 	files    fileSet
 	expand   func(text string) (string, error)
+	steps    func() *cel.Env // of expressions over what a run knows
 	problems yamldoc.Errors
 }
+
+func (c *Check) stepEnv() *cel.Env { return c.steps() }
 
 // Node is the id of the node being checked.
 func (c *Check) Node() string { return c.node }

@@ -1,249 +1,620 @@
 package workflow
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
-	"strings"
+	"strconv"
+	"time"
 
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/retry"
 )
 
-// The decisions of a run are a pure function: [machine.step] takes what has
-// happened and gives what is to be done. It does no I/O, starts nothing and
-// knows no time, so that a run can be replayed from what has happened. Actors
-// around it (runactor.go, nodeactor.go) do the work.
-//
-//	opening     every node is told to open
-//	running     sources are told to read; nodes report that they have ended
-//	preparing   every row is accounted for; every sink is told to prepare
-//	committing  sinks are told to commit, one after the other
-//	done        the outcome is decided
+// What follows in a run is decided here, by pure functions: a decider takes
+// what has happened, and gives the events that follow and the work to end. It
+// does no I/O and knows only the time that it is told. The shell around it
+// (runactor.go) commits the events and only then has their effects done.
 
-// input is something that has happened. It is also the message of the run's
-// actor.
-type input interface{ isInput() }
-
-type (
-	runStarted    struct{}
-	nodeOpened    struct{ node string }
-	nodeEnded     struct{ node string } // it has handled all its rows
-	rowsVerified  struct{}              // every row is accounted for
-	sinkPrepared  struct{ node string }
-	rejectsFiled  struct{} // the file of rejects is in its place
-	sinkCommitted struct{ node string }
-	// nodeFailed: the node is "" if it is no node that failed, but the run.
-	nodeFailed struct {
-		node string
-		err  error
-	}
-	cancelRequested struct{ cause error }
-)
-
-func (runStarted) isInput()      {}
-func (nodeOpened) isInput()      {}
-func (nodeEnded) isInput()       {}
-func (rowsVerified) isInput()    {}
-func (sinkPrepared) isInput()    {}
-func (rejectsFiled) isInput()    {}
-func (sinkCommitted) isInput()   {}
-func (nodeFailed) isInput()      {}
-func (cancelRequested) isInput() {}
-
-// commandKind says what is to be done.
-type commandKind uint8
-
-const (
-	doOpen        commandKind = iota // tell the node to open
-	doRead                           // tell the source to begin
-	doVerify                         // check that every row is accounted for
-	doPrepare                        // tell the sink to prepare
-	doFileRejects                    // put the file of rejects in its place
-	doCommit                         // tell the sink to commit
-	doRecord                         // add an event to the history
-	doStop                           // the outcome is decided: clean up
-)
-
-// command is one thing to do, for the node if it concerns one.
-type command struct {
-	do    commandKind
-	node  string
-	event EventType // of doRecord
+// decider decides about one run. Its events are applied to the state as they
+// are decided; if they cannot be committed, the state is good for nothing more.
+type decider struct {
+	*runState
+	now    time.Time
+	events []Event
+	aborts []*step // whose work is to be ended
 }
 
-type phase uint8
-
-const (
-	phaseIdle phase = iota
-	phaseOpening
-	phaseRunning
-	phasePreparing
-	phaseCommitting
-	phaseDone
-)
-
-// machine is the state of the decisions of one run.
-type machine struct {
-	nodes, sources, sinks []string // ids, in the order of the definition
-	phase                 phase
-	waiting               map[string]bool // nodes that the phase waits for
-	committed             []string
-	outcome               outcome
+// result is how an attempt of a step ended.
+type result struct {
+	output   json.RawMessage
+	err      error
+	nodes    []NodeInfo // of the nodes of a flow
+	rejects  []Reject
+	duration time.Duration
 }
 
-// outcome is how a run ends.
-type outcome struct {
-	state State
-	node  string // the one that failed
-	err   error
+func (d *decider) emit(e Event) {
+	e.At = d.now
+	d.apply(&e)
+	d.events = append(d.events, e)
 }
 
-func newMachine(d *Definition) *machine {
-	m := &machine{}
-	for _, n := range d.Nodes {
-		m.nodes = append(m.nodes, n.ID)
-		switch n.Role {
-		case RoleSource:
-			m.sources = append(m.sources, n.ID)
-		case RoleSink:
-			m.sinks = append(m.sinks, n.ID)
+// of is an event of a step.
+func (d *decider) of(s *step, t EventType) Event {
+	return Event{Type: t, Node: s.def.id, Iteration: s.scope.iteration(), Attempt: s.attempt}
+}
+
+// begin starts the run, with the results of an earlier one if there are any.
+func (d *decider) begin(start RunStart, request string, again *rerun) {
+	d.emit(Event{Type: WorkflowStarted, Start: &start, Request: request})
+	if again != nil {
+		for _, e := range again.results {
+			d.emit(e)
 		}
 	}
-	return m
+	d.advance()
 }
 
-// step decides what follows from an input. Inputs that come too late, such as
-// the failure of a second node, have no effect.
-func (m *machine) step(in input) []command {
-	if m.phase == phaseDone {
+// advance decides all that follows from the state by itself.
+func (d *decider) advance() {
+	if d.state.Final() {
+		return
+	}
+	d.attend(d.root)
+	if d.root.over() {
+		d.finish()
+	}
+}
+
+// attend begins what can be begun in a scope, and winds up what is to end.
+func (d *decider) attend(s *scope) {
+	for changed := true; changed; {
+		changed = false
+		for i := range s.steps {
+			before := len(d.events)
+			st := &s.steps[i]
+			switch {
+			case s.closing:
+				d.wind(st)
+			case st.status == stateNone && st.waiting == 0 && !d.paused:
+				d.launch(st)
+			case st.status == StateRunning && st.def.body != nil:
+				d.drive(st)
+			}
+			changed = changed || len(d.events) > before
+		}
+	}
+}
+
+// launch begins a step whose time has come.
+func (d *decider) launch(s *step) {
+	if !leads(s) {
+		d.emit(d.of(s, NodeSkipped))
+		return
+	}
+	if s.def.when != nil {
+		yes, err := s.def.when.isTrue(d.variables(s.scope))
+		if err != nil {
+			d.fail(s, invalid(err))
+			return
+		}
+		if !yes {
+			d.emit(d.of(s, NodeSkipped))
+			return
+		}
+	}
+	if s.def.control != nil {
+		d.control(s)
+		return
+	}
+	d.attempt(s)
+}
+
+// leads reports whether control leads to a step all of whose predecessors are
+// settled.
+func leads(s *step) bool {
+	if len(s.def.after) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(s.def.after, func(dep stepDependency) bool {
+		before := &s.scope.steps[dep.at]
+		return before.handle == dep.handle
+	})
+}
+
+// attempt begins the next attempt of a step that has an effect.
+func (d *decider) attempt(s *step) {
+	e := d.of(s, NodeStarted)
+	e.Attempt = s.attempt + 1
+	d.emit(e)
+}
+
+func (d *decider) control(s *step) {
+	c := s.def.control
+	v := d.variables(s.scope)
+	e := d.of(s, NodeCompleted)
+	var err error
+	switch c.kind {
+	case controlBranch:
+		e.Handle, err = branch(c, v)
+	case controlValue:
+		e.Output, err = c.output.json(v)
+	case controlForeach:
+		d.foreach(s, v)
+		return
+	case controlLoop, controlWorkflow:
+		d.attempt(s)
+		if c.kind == controlLoop {
+			d.drive(s)
+		}
+		return
+	case controlSleep:
+		e.Type = NodeWaiting
+		e.Until, err = wake(c, v, d.now)
+	case controlWait, controlApproval:
+		e, err = d.waiting(s, v)
+	}
+	if err != nil {
+		d.fail(s, invalid(err))
+		return
+	}
+	d.emit(e)
+}
+
+func branch(c *control, v stepVariables) (string, error) {
+	for _, k := range c.cases {
+		yes, err := k.when.isTrue(v)
+		if err != nil {
+			return "", err
+		}
+		if yes {
+			return k.handle, nil
+		}
+	}
+	return elseHandle, nil
+}
+
+// wake is when a sleep ends.
+func wake(c *control, v stepVariables, now time.Time) (time.Time, error) {
+	if c.until == nil {
+		return now.Add(c.pause), nil
+	}
+	text, err := c.until.json(v)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var t time.Time
+	if err := json.Unmarshal(text, &t); err != nil {
+		return time.Time{}, fmt.Errorf("%s: %s is no time; expected one such as \"2026-01-31T10:00:00Z\"", c.until.source, text)
+	}
+	return t, nil
+}
+
+// waiting is the event of a step that waits for a signal, or has it already.
+func (d *decider) waiting(s *step, v stepVariables) (Event, error) {
+	c := s.def.control
+	e := d.of(s, NodeWaiting)
+	e.Signal = c.signal
+	if c.timeout > 0 {
+		e.Until = d.now.Add(c.timeout)
+	}
+	if c.kind == controlApproval {
+		title := c.titleRaw
+		if c.title != nil {
+			var err error
+			if title, err = c.title.expand(v); err != nil {
+				return e, err
+			}
+		}
+		e.Signal = ApprovalSignal(s.def.id, s.scope.iteration())
+		e.Output, _ = json.Marshal(title) // of a text, which does not fail
+		return e, nil
+	}
+	if early := d.signals[c.signal]; len(early) > 0 {
+		e.Type, e.Output, e.Until = NodeCompleted, early[0].Payload, time.Time{}
+	}
+	return e, nil
+}
+
+func (d *decider) foreach(s *step, v stepVariables) {
+	items, err := s.def.control.items.json(v)
+	var list []json.RawMessage
+	if err == nil {
+		if err = json.Unmarshal(items, &list); err != nil || list == nil {
+			err = fmt.Errorf("%s: the result is no list", s.def.control.items.source)
+		}
+	}
+	if err == nil && len(list) > ForeachItemsMax {
+		err = fmt.Errorf("%s: %d items; at most %d are allowed", s.def.control.items.source, len(list), ForeachItemsMax)
+	}
+	if err != nil {
+		d.fail(s, invalid(err))
+		return
+	}
+	d.attempt(s)
+	e := d.of(s, NodeExpanded)
+	e.Items = list
+	d.emit(e)
+	d.drive(s)
+}
+
+// drive moves a foreach or loop on.
+func (d *decider) drive(s *step) {
+	for _, i := range openScopes(s) {
+		if inner := s.scopes[i]; inner != nil {
+			d.attend(inner)
+		}
+		if s.status != StateRunning {
+			return
+		}
+	}
+	c := s.def.control
+	busy := slices.ContainsFunc(openScopes(s), func(i int) bool { return s.scopes[i].active > 0 || !s.scopes[i].closing })
+	switch {
+	case s.failed > c.tolerate && !busy:
+		d.fail(s, &fault.Error{Code: s.cause.Code, Message: s.cause.Text})
+	case c.kind == controlForeach && s.next == len(s.items) && len(s.scopes) == 0:
+		e := d.of(s, NodeCompleted)
+		e.Output, _ = json.Marshal(s.results) // of what is JSON already
+		if s.results == nil {
+			e.Output = json.RawMessage("[]")
+		}
+		e.Duration = d.now.Sub(s.started)
+		d.emit(e)
+	case c.kind == controlLoop && len(s.scopes) == 0 && !d.paused:
+		d.iterate(s)
+	}
+}
+
+// openScopes are the indexes of the items or iterations under way, in order.
+func openScopes(s *step) []int {
+	out := make([]int, 0, len(s.scopes))
+	for i := range s.scopes {
+		out = append(out, i)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// iterate begins the next iteration of a loop or ends it.
+func (d *decider) iterate(s *step) {
+	c := s.def.control
+	again, err := c.while.isTrue(loopVariables{d.variables(s.scope), s.next, s.output})
+	switch {
+	case err != nil:
+		d.fail(s, invalid(err))
+	case !again:
+		e := d.of(s, NodeCompleted)
+		e.Output, e.Duration = s.output, d.now.Sub(s.started)
+		d.emit(e)
+	case s.next >= c.most:
+		d.fail(s, &fault.Error{
+			Code: fault.FailedPrecondition, Message: "the condition is still true after " + strconv.Itoa(c.most) + " iterations, as many as max allows",
+		})
+	default:
+		d.emit(d.of(s, NodeExpanded))
+		d.drive(s)
+	}
+}
+
+// wind ends a step of a scope that is closing.
+func (d *decider) wind(s *step) {
+	switch {
+	case !s.active():
+	case s.def.body != nil && s.status == StateRunning:
+		busy := false
+		for _, i := range openScopes(s) {
+			if inner := s.scopes[i]; inner != nil {
+				inner.close(s.scope.cause)
+				d.attend(inner)
+				busy = busy || s.scopes[i] != nil && inner.active > 0
+			}
+		}
+		if !busy && s.active() {
+			d.emit(d.of(s, NodeCancelled))
+		}
+	case s.status == StateWaiting:
+		d.emit(d.of(s, NodeCancelled))
+	case !slices.Contains(d.aborts, s):
+		d.aborts = append(d.aborts, s)
+	}
+}
+
+// ended takes in how an attempt of a step ended. What comes from an attempt
+// that is not the present one has no effect.
+func (d *decider) ended(node string, iteration []int, attempt int, r result) {
+	s := d.find(node, iteration)
+	if s == nil || d.state.Final() || s.status != StateRunning || s.attempt != attempt {
+		return
+	}
+	switch {
+	case r.err == nil:
+		d.completed(s, r)
+	case s.scope.closing:
+		d.emit(d.failure(s, NodeCancelled, r))
+	default:
+		delay, again := s.again(r.err)
+		if again {
+			e := d.failure(s, NodeRetried, r)
+			e.Until = d.now.Add(delay)
+			d.emit(e)
+			break
+		}
+		d.emit(d.failure(s, NodeFailed, r))
+	}
+	d.advance()
+}
+
+func (d *decider) completed(s *step, r result) {
+	e := d.of(s, NodeCompleted)
+	e.Output, e.Duration, e.Nodes, e.Rejects = r.output, r.duration, r.nodes, r.rejects
+	for _, n := range r.nodes {
+		if n.Role == RoleSink {
+			e.Rows += n.RowsOut
+		}
+	}
+	d.emit(e)
+}
+
+// failure is the event of an attempt that failed.
+func (d *decider) failure(s *step, t EventType, r result) Event {
+	e := d.of(s, t)
+	e.Duration, e.Error, e.ErrorCode, e.Nodes, e.Rejects = r.duration, r.err.Error(), fault.CodeOf(r.err), r.nodes, r.rejects
+	return e
+}
+
+// again reports whether, and after what delay, a step is tried again.
+func (s *step) again(err error) (time.Duration, bool) {
+	if s.def.run == nil && s.def.flow == nil || s.attempt > s.def.retry.Retries() {
+		return 0, false
+	}
+	var poison interface{ Permanent() bool }
+	if errors.As(err, &poison) && poison.Permanent() {
+		return 0, false
+	}
+	if !s.def.retryAny && !fault.CodeOf(err).Transient() {
+		return 0, false
+	}
+	return s.def.retry.Delay(s.attempt), true
+}
+
+// fail ends a step without an attempt.
+func (d *decider) fail(s *step, err error) {
+	e := d.of(s, NodeFailed)
+	e.Error, e.ErrorCode = err.Error(), fault.CodeOf(err)
+	if !s.started.IsZero() {
+		e.Duration = d.now.Sub(s.started)
+	}
+	d.emit(e)
+}
+
+// invalid is the error of an expression.
+func invalid(err error) error {
+	return &fault.Error{Code: fault.InvalidArgument, Message: "the expression cannot be evaluated", Cause: err}
+}
+
+// woke takes in that the time of a step, or of the next attempt to undo one,
+// has come.
+func (d *decider) woke(node string, iteration []int) {
+	if d.state.Final() || d.paused && !d.root.closing {
+		return
+	}
+	if !d.undoUntil.IsZero() && !d.undoUntil.After(d.now) {
+		d.undoNext()
+		return
+	}
+	s := d.find(node, iteration)
+	if s == nil || s.status != StateWaiting || s.until.IsZero() || s.until.After(d.now) {
+		return
+	}
+	switch {
+	case s.def.control == nil:
+		d.attempt(s)
+	case s.def.control.kind == controlSleep:
+		e := d.of(s, NodeCompleted)
+		e.Duration = d.now.Sub(s.started)
+		d.emit(e)
+	case s.def.followed[timeoutHandle]:
+		e := d.of(s, NodeCompleted)
+		e.Handle, e.Duration = timeoutHandle, d.now.Sub(s.started)
+		d.emit(e)
+	default:
+		d.fail(s, &fault.Error{Code: fault.DeadlineExceeded, Message: "nothing came before " + s.until.UTC().Format(time.RFC3339)})
+	}
+	d.advance()
+}
+
+// ApprovalSignal is the name of the signal that an approval waits for. Its
+// payload is an [Approval].
+func ApprovalSignal(node string, iteration []int) string {
+	return "approval:" + Instance(node, iteration)
+}
+
+// Approval answers an approval node.
+type Approval struct {
+	Approved bool   `json:"approved"`
+	By       string `json:"by,omitempty"`
+	Comment  string `json:"comment,omitempty"`
+}
+
+// signalsMax bounds the signals that nobody waits for.
+const signalsMax = 1000
+
+// signal takes in a signal: the first step that waits for it goes on, or else
+// it is kept for one to come.
+func (d *decider) signal(name string, payload json.RawMessage, request string) error {
+	if request != "" && slices.Contains(d.requests, request) {
 		return nil
 	}
-	switch in := in.(type) {
-	case runStarted:
-		m.await(phaseOpening, m.nodes)
-		return append(record("", WorkflowStarted), each(doOpen, m.nodes)...)
-	case nodeOpened:
-		return m.opened(in.node)
-	case nodeEnded:
-		return m.ended(in.node)
-	case rowsVerified:
-		m.await(phasePreparing, m.sinks)
-		return each(doPrepare, m.sinks)
-	case sinkPrepared:
-		if m.settle(phasePreparing, in.node) {
-			m.phase = phaseCommitting
-			return []command{{do: doFileRejects}}
+	if d.state.Final() {
+		return &fault.Error{Code: fault.FailedPrecondition, Message: "the run has ended; it takes no signals"}
+	}
+	s := d.waiter(d.root, name)
+	if s == nil {
+		if len(d.signals[name]) >= signalsMax {
+			return &fault.Error{Code: fault.ResourceExhausted, Message: fmt.Sprintf("%d signals %q wait already", signalsMax, name)}
 		}
-	case rejectsFiled:
-		return m.commitNext()
-	case sinkCommitted:
-		m.committed = append(m.committed, in.node)
-		return append(record(in.node, NodeCompleted), m.commitNext()...)
-	case nodeFailed:
-		return m.failed(in)
-	case cancelRequested:
-		if m.phase == phaseCommitting {
-			return nil // too late: a sink may be visible already
+		d.emit(Event{Type: SignalReceived, Signal: name, Output: payload, Request: request})
+		return nil
+	}
+	e := d.of(s, NodeCompleted)
+	e.Signal, e.Output, e.Duration = name, payload, d.now.Sub(s.started)
+	if e.Request = request; request == "" {
+		e.Request = "signal:" + strconv.FormatInt(d.seq+1, 10) // it came now, not before
+	}
+	if s.def.control.kind == controlApproval {
+		var a Approval
+		if err := json.Unmarshal(payload, &a); err != nil {
+			return &fault.Error{Code: fault.InvalidArgument, Message: "the payload is no approval", Cause: err, Hint: `expected {"approved": true, "by": "…"}`}
 		}
-		return m.end(outcome{state: StateCancelled, err: in.cause})
+		e.Handle = approvedHandle
+		if !a.Approved {
+			e.Handle = rejectedHandle
+			if !s.def.followed[rejectedHandle] {
+				e.Type, e.Error, e.ErrorCode = NodeFailed, rejection(a), fault.FailedPrecondition
+			}
+		}
+	}
+	d.emit(e)
+	d.advance()
+	return nil
+}
+
+func rejection(a Approval) string {
+	text := "rejected"
+	if a.By != "" {
+		text += " by " + a.By
+	}
+	if a.Comment != "" {
+		text += ": " + a.Comment
+	}
+	return text
+}
+
+// waiter finds the first step that waits for a signal.
+func (d *decider) waiter(s *scope, name string) *step {
+	for i := range s.steps {
+		st := &s.steps[i]
+		if st.status == StateWaiting && st.signal == name && !s.closing {
+			return st
+		}
+		for _, index := range openScopes(st) {
+			if found := d.waiter(st.scopes[index], name); found != nil {
+				return found
+			}
+		}
 	}
 	return nil
 }
 
-func (m *machine) opened(node string) []command {
-	out := record(node, NodeStarted)
-	if m.settle(phaseOpening, node) {
-		m.await(phaseRunning, m.nodes)
-		out = append(out, each(doRead, m.sources)...)
+func (d *decider) cancel(why, request string) error {
+	if d.cancelled || request != "" && slices.Contains(d.requests, request) {
+		return nil
 	}
-	return out
+	if d.state.Final() {
+		return &fault.Error{Code: fault.FailedPrecondition, Message: "the run has ended already, as " + string(d.state)}
+	}
+	d.emit(Event{Type: CancelRequested, Error: why, ErrorCode: fault.Canceled, Request: request})
+	d.advance()
+	return nil
 }
 
-func (m *machine) ended(node string) []command {
-	var out []command
-	if !slices.Contains(m.sinks, node) { // a sink is completed when it is committed
-		out = record(node, NodeCompleted)
+func (d *decider) pause(on bool, request string) error {
+	if request != "" && slices.Contains(d.requests, request) {
+		return nil
 	}
-	if m.settle(phaseRunning, node) {
-		m.phase = phasePreparing
-		out = append(out, command{do: doVerify})
+	switch {
+	case d.state.Final():
+		return &fault.Error{Code: fault.FailedPrecondition, Message: "the run has ended already, as " + string(d.state)}
+	case d.paused == on:
+		return nil
+	case on:
+		d.emit(Event{Type: WorkflowPaused, Request: request})
+	default:
+		d.emit(Event{Type: WorkflowResumed, Request: request})
+		d.advance()
 	}
-	return out
+	return nil
 }
 
-// commitNext commits the next sink or, after the last one, completes the run.
-func (m *machine) commitNext() []command {
-	if len(m.committed) < len(m.sinks) {
-		return []command{{do: doCommit, node: m.sinks[len(m.committed)]}}
+// retry lets a run that failed or was cancelled go on from there.
+func (d *decider) retry(request string) error {
+	switch {
+	case request != "" && slices.Contains(d.requests, request):
+		return nil
+	case d.state != StateFailed && d.state != StateCancelled:
+		return &fault.Error{Code: fault.FailedPrecondition, Message: "the run is " + string(d.state) + "; only one that failed or was cancelled can be retried"}
+	case d.undoing > 0:
+		return &fault.Error{
+			Code: fault.FailedPrecondition, Message: "the run has undone what it did, so that it cannot go on",
+			Hint: "rerun it as a new run",
+		}
 	}
-	return m.end(outcome{state: StateCompleted})
+	d.emit(Event{Type: WorkflowReopened, Request: request})
+	d.advance()
+	return nil
 }
 
-func (m *machine) failed(in nodeFailed) []command {
-	var out []command
-	if in.node != "" {
-		out = record(in.node, NodeFailed)
+// finish ends a run in which nothing is left to do: a run that winds up undoes
+// first what is to be undone.
+func (d *decider) finish() {
+	if !d.root.closing {
+		d.complete()
+		return
 	}
-	return append(out, m.end(outcome{state: StateFailed, node: in.node, err: m.partly(in.err)})...)
+	if d.undoing < len(d.undo) {
+		if d.undoTry == 0 {
+			d.undoNext()
+		}
+		return
+	}
+	e := Event{Type: WorkflowFailed, Duration: d.now.Sub(d.started), Error: d.root.cause.Text, ErrorCode: d.root.cause.Code, Rows: d.rows}
+	if d.cancelled {
+		e.Type = WorkflowCancelled
+	}
+	if d.undoError.Text != "" {
+		e.Error += "; then what was done could not be undone: " + d.undoError.Text
+	}
+	d.emit(e)
 }
 
-// partly adds to an error which sinks are committed already.
-func (m *machine) partly(err error) error {
-	if len(m.committed) == 0 {
-		return err
+func (d *decider) complete() {
+	e := Event{Type: WorkflowCompleted, Duration: d.now.Sub(d.started), Rows: d.rows}
+	if p := d.definition.output; p != nil {
+		output, err := p.json(d.variables(d.root))
+		if err != nil {
+			e.Type, e.Error, e.ErrorCode = WorkflowFailed, invalid(err).Error(), fault.InvalidArgument
+		}
+		e.Output = output
 	}
-	return &fault.Error{
-		Message: "committed before it failed: " + strings.Join(m.committed, ", "), Cause: err,
-		Hint: "the results of these sinks are in place; those of the others are not",
-	}
+	d.emit(e)
 }
 
-// interrupt decides on a run that was stopped from outside, if nothing was
-// decided before. Given are the sinks that are committed in fact: the report
-// of the last one may not have arrived.
-func (m *machine) interrupt(committed []string, err error) outcome {
-	if m.phase == phaseDone {
-		return m.outcome
-	}
-	m.committed = committed
-	switch len(committed) {
-	case 0:
-		return outcome{state: StateCancelled, err: err}
-	case len(m.sinks):
-		return outcome{state: StateCompleted}
-	}
-	return outcome{state: StateFailed, err: m.partly(err)}
+// undone is the step whose undoing is under way or next.
+func (r *runState) undone() *stepRef { return r.undo[len(r.undo)-1-r.undoing] }
+
+// undoNext begins the next attempt to undo.
+func (d *decider) undoNext() {
+	ref := d.undone()
+	d.emit(Event{Type: NodeCompensating, Node: ref.def.id, Iteration: ref.iteration, Attempt: d.undoTry + 1})
 }
 
-func (m *machine) end(o outcome) []command {
-	m.phase, m.outcome, m.waiting = phaseDone, o, nil
-	return []command{{do: doStop}}
-}
-
-// await begins a phase that ends when each of the nodes has been settled.
-func (m *machine) await(p phase, nodes []string) {
-	m.phase = p
-	m.waiting = make(map[string]bool, len(nodes))
-	for _, id := range nodes {
-		m.waiting[id] = true
+// undoEnded takes in how an attempt to undo ended.
+func (d *decider) undoEnded(attempt int, r result) {
+	if d.state.Final() || d.undoTry == 0 || d.undoTry != attempt || !d.undoUntil.IsZero() {
+		return
 	}
-}
-
-// settle reports whether the node was the last one that the phase waited for.
-func (m *machine) settle(p phase, node string) bool {
-	if m.phase != p || !m.waiting[node] {
-		return false
+	ref := d.undone()
+	e := Event{Type: NodeCompensated, Node: ref.def.id, Iteration: ref.iteration, Attempt: attempt, Duration: r.duration, Output: r.output}
+	if r.err != nil {
+		e.Type, e.Error, e.ErrorCode, e.Output = NodeUndoFailed, r.err.Error(), fault.CodeOf(r.err), nil
+		policy := retry.Policy{}
+		if attempt <= policy.Retries() {
+			e.Type, e.Until = NodeUndoRetried, d.now.Add(policy.Delay(attempt))
+		}
 	}
-	delete(m.waiting, node)
-	return len(m.waiting) == 0
-}
-
-func each(do commandKind, nodes []string) []command {
-	out := make([]command, len(nodes))
-	for i, id := range nodes {
-		out[i] = command{do: do, node: id}
-	}
-	return out
-}
-
-func record(node string, event EventType) []command {
-	return []command{{do: doRecord, node: node, event: event}}
+	d.emit(e)
+	d.advance()
 }

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"io/fs"
+	"maps"
 
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/yamldoc"
@@ -21,6 +22,8 @@ const (
 	QueueBatchesDefault = 8
 	// QueueBatchesMax bounds the batches that may wait in front of a node.
 	QueueBatchesMax = 1000
+	// DepthMax bounds how many loops may lie in one another.
+	DepthMax = 5
 )
 
 // Definition is a workflow that has been read and validated: [Start] runs it.
@@ -35,6 +38,8 @@ type Definition struct {
 	Nodes []Node `json:"nodes"`
 	// Edges are sorted by the order of the nodes they lead into.
 	Edges []Edge `json:"edges"`
+	// After are the edges of control: who runs after whom.
+	After []Dependency `json:"after,omitempty"`
 	// Rejects is the file that gets every row that is set aside, in the output
 	// directory of the run; empty if there is none.
 	Rejects string `json:"rejects,omitempty"`
@@ -44,11 +49,28 @@ type Definition struct {
 	// those that feed it have to wait.
 	QueueBatches int `json:"queue_batches"`
 
-	order []string        // ids of the nodes, each after those that feed it
-	plans map[string]plan // by node id
-	files fileSet
-	info  fs.FileInfo // of the definition's own file, nil if it is not known
+	order  []string            // ids of the nodes, each after those that feed it
+	plans  map[string]plan     // by node id
+	text   []byte              // as it was read
+	given  map[string]string   // values for inputs
+	steps  *scopeDef           // what runs
+	stepOf map[string]*stepDef // by node id
+	output *stepProgram        // what a run gives out, or nil
+	files  fileSet
+	info   fs.FileInfo // of the definition's own file, nil if it is not known
 }
+
+// setInfo notes the file that the definition was read from, so that no sink takes
+// its place.
+func (d *Definition) setInfo(info fs.FileInfo) {
+	d.info = info
+	for _, s := range flowsOf(d.steps, nil) {
+		s.flow.info = info
+	}
+}
+
+// Given are the values that [LoadOptions.Inputs] gave for inputs.
+func (d *Definition) Given() map[string]string { return maps.Clone(d.given) }
 
 // Input is a value that a definition leaves to who runs it. Texts in with
 // blocks refer to it by ${name}, expressions by inputs.name.
@@ -65,6 +87,8 @@ type Node struct {
 	Type string `json:"type"`
 	Role Role   `json:"role"`
 	Doc  string `json:"doc,omitempty"`
+	// Parent is the foreach or loop that the node lies in, if it lies in one.
+	Parent string `json:"parent,omitempty"`
 	// Schema is that of the rows which leave by the handle "out"; for a sink,
 	// of those it writes.
 	Schema Schema `json:"schema"`
@@ -81,6 +105,14 @@ type Edge struct {
 	// but one.
 	Input  string `json:"input,omitempty"`
 	Schema Schema `json:"schema"`
+}
+
+// Dependency says that a node runs after another one has ended, and by which
+// of its handles.
+type Dependency struct {
+	From   string `json:"from"`
+	Handle string `json:"handle"`
+	To     string `json:"to"`
 }
 
 // Problem is one mistake in a definition: where it stands, what is wrong, what

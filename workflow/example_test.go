@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing/fstest"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/store/sqlite"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -95,6 +98,29 @@ func (p *printing) Commit(context.Context) error {
 	return nil
 }
 
+// openEngine opens an engine on a store in a folder that goes with it.
+func openEngine() (engine *workflow.Engine, stop func()) {
+	dir, err := os.MkdirTemp("", "workflow")
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	s, err := sqlite.Open(ctx, filepath.Join(dir, "troupe.db"), sqlite.Options{})
+	if err != nil {
+		panic(err)
+	}
+	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+	engine, err = workflow.Open(ctx, sys, s, workflow.EngineOptions{Registry: registry(), Files: fstest.MapFS{}, OutputDir: dir})
+	if err != nil {
+		panic(err)
+	}
+	return engine, func() {
+		_ = sys.Stop(ctx) // runs go on with the next engine on the store
+		_ = s.Close()
+		_ = os.RemoveAll(dir)
+	}
+}
+
 func registry() *workflow.Registry {
 	return workflow.NewRegistry(
 		workflow.SourceType[count]{Name: "source.count", Doc: "Counts from 1.", Plan: planCount},
@@ -119,11 +145,14 @@ nodes:
 		fmt.Println(err)
 		return
 	}
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer sys.Stop(context.Background())
-
 	ctx := context.Background()
-	run, err := workflow.Start(ctx, sys, definition, workflow.StartOptions{})
+	engine, stop := openEngine()
+	defer stop()
+	if _, err := engine.Deploy(ctx, definition, "first version"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	run, err := engine.Start(ctx, "squares", workflow.StartOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -166,52 +195,11 @@ nodes:
 	// 4 nodes[0].type did you mean "source.count"?
 }
 
-// A subscriber is woken when a run has changed, and reads what it needs.
-func ExampleRun_Subscribe() {
-	definition, err := workflow.LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(`
-name: squares
-nodes:
-  - {id: numbers, type: source.count, with: {to: 100000}}
-  - {id: show, type: square, from: numbers, with: {of: n % 10}}
-  - {id: none, type: sink.none, from: show}
-`)}}, "w.yaml", workflow.LoadOptions{Registry: noneRegistry()})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer sys.Stop(context.Background())
-	run, err := workflow.Start(context.Background(), sys, definition, workflow.StartOptions{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	changes, cancel := run.Subscribe()
-	defer cancel()
-	for !run.Info().State.Final() {
-		<-changes // draw a progress line from run.Info() here
-	}
-	fmt.Println(run.Info().State, run.Info().RowsOut())
-	// Output: completed 100000
-}
-
-type discarding struct{ printing }
-
-func (discarding) Write(context.Context, workflow.Batch) error { return nil }
-func (discarding) Commit(context.Context) error                { return nil }
-
-func noneRegistry() *workflow.Registry {
-	r := registry()
-	r.Add(workflow.SinkType[struct{}]{Name: "sink.none", Doc: "Forgets rows.",
-		Plan: func(*workflow.Check, struct{}) workflow.SinkPlan {
-			return workflow.SinkPlan{New: func(*workflow.Env) (workflow.Sink, error) { return &discarding{}, nil }}
-		}})
-	return r
-}
-
-// A registry describes its node types, for documentation.
 func ExampleRegistry_Types() {
 	for _, t := range registry().Types() {
+		if t.Role == workflow.RoleControl {
+			continue // every registry has them
+		}
 		fmt.Printf("%-9s %-12s %s\n", t.Role, t.Name, t.Doc)
 		for _, f := range t.Config {
 			fmt.Printf("          %s (%s): %s\n", f.Name, f.Type, f.Doc)

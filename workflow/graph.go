@@ -12,15 +12,27 @@ import (
 // graphNode is a node of a definition while it is validated.
 type graphNode struct {
 	Node
-	at      yamldoc.Node
-	with    yamldoc.Node
-	kind    Type     // nil if the type is unknown
-	outputs []string // handles
-	inputs  []string // named ones
-	in      []Edge
-	inAt    []yamldoc.Node // where each edge of in stands
-	read    bool           // an edge leaves
-	plan    *plan          // nil until the node is found sound
+	text     nodeText
+	parent   *graphNode   // the foreach or loop around it
+	body     []*graphNode // of a foreach or loop
+	after    []Dependency
+	afterAt  []yamldoc.Node
+	followed map[string]bool // handles that somebody comes after
+	at       yamldoc.Node
+	with     yamldoc.Node
+	kind     Type     // nil if the type is unknown
+	outputs  []string // handles
+	inputs   []string // named ones
+	in       []Edge
+	inAt     []yamldoc.Node // where each edge of in stands
+	read     bool           // an edge leaves
+	plan     *plan          // nil until the node is found sound
+}
+
+// givesRows reports whether rows may leave the node: an unknown type may give
+// some.
+func (n *graphNode) givesRows() bool {
+	return n.kind == nil || n.Role == RoleSource || n.Role == RoleTransform
 }
 
 var nodeID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
@@ -29,21 +41,58 @@ var nodeID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
 func (l *loader) loadNodes() {
 	l.byID = map[string]*graphNode{}
 	list := l.root.At("nodes")
-	if len(l.text.Nodes) > NodesMax {
-		l.report(list, "", "%d nodes; at most %d are allowed", len(l.text.Nodes), NodesMax)
-		l.text.Nodes = l.text.Nodes[:NodesMax]
+	l.top = l.loadScope(list, l.text.Nodes, nil)
+	begins := func(n *graphNode) bool { return n.Role != RoleTransform && n.Role != RoleSink }
+	if _, given := l.root.Get("nodes"); given && !slices.ContainsFunc(l.nodes, begins) {
+		l.report(list, "", "there is no source and no task; expected at least one node of a type source.* or task.*")
+	}
+}
+
+// loadScope checks the nodes of a list, and those within them.
+func (l *loader) loadScope(list yamldoc.Node, texts []nodeText, parent *graphNode) []*graphNode {
+	if over := len(l.nodes) + len(texts) - NodesMax; over > 0 {
+		l.report(list, "", "%d nodes; at most %d are allowed", len(l.nodes)+len(texts), NodesMax)
+		texts = texts[:len(texts)-over]
 	}
 	elements := list.Elements()
-	for i, text := range l.text.Nodes {
-		n := &graphNode{Node: Node{ID: text.ID, Type: text.Type, Doc: text.Doc}, at: elements[i], with: text.With}
+	var scope []*graphNode
+	for i, text := range texts {
+		n := &graphNode{
+			Node: Node{ID: text.ID, Type: text.Type, Doc: text.Doc}, text: text, parent: parent, at: elements[i], with: text.With,
+			followed: map[string]bool{},
+		}
+		if parent != nil {
+			n.Parent = parent.ID
+		}
 		l.nodes = append(l.nodes, n)
+		scope = append(scope, n)
 		l.checkID(n)
 		l.checkType(n)
+		n.body = l.loadBody(n)
 	}
-	isSource := func(n *graphNode) bool { return n.Role == RoleSource || n.kind == nil }
-	if _, given := l.root.Get("nodes"); given && !slices.ContainsFunc(l.nodes, isSource) {
-		l.report(list, "", "there is no source; expected at least one node of a type source.*")
+	return scope
+}
+
+// loadBody checks the nodes within a node.
+func (l *loader) loadBody(n *graphNode) []*graphNode {
+	do, given := n.at.Get("do")
+	holds := n.kind != nil && (n.Type == "foreach" || n.Type == "loop")
+	switch {
+	case holds && (!given || len(n.text.Do) == 0):
+		l.report(n.at, "name the nodes to run as do: [...]", "the %s %q has nothing to do", n.Type, n.ID)
+	case given && n.kind != nil && !holds:
+		key, _ := n.at.Key("do")
+		l.report(key, "put them into a foreach or a loop", "a node of the type %s has no nodes within it", n.Type)
 	}
+	depth := 0
+	for p := n; p != nil; p = p.parent {
+		depth++
+	}
+	if len(n.text.Do) > 0 && depth > DepthMax {
+		l.report(do, "move the inner part to a workflow of its own", "nodes lie in more than %d loops", DepthMax)
+		return nil
+	}
+	return l.loadScope(do, n.text.Do, n)
 }
 
 func (l *loader) checkID(n *graphNode) {
@@ -78,14 +127,20 @@ func (l *loader) checkType(n *graphNode) {
 
 // connect turns the nodes' references into edges.
 func (l *loader) connect() {
-	for i, n := range l.nodes {
+	for _, n := range l.nodes {
 		from, given := n.at.Get("from")
 		switch {
 		case n.Role == RoleSource && given:
 			key, _ := n.at.Key("from")
 			l.report(key, "", "a source reads nothing from other nodes")
 			continue
-		case n.kind != nil && n.Role != RoleSource && len(l.text.Nodes[i].From) == 0:
+		case n.kind != nil && !n.Role.rows() && given:
+			key, _ := n.at.Key("from")
+			l.report(key, "to run it after other nodes, name them with after", "a node of the type %s takes no rows", n.Type)
+			continue
+		case n.kind != nil && !n.Role.rows():
+			continue
+		case n.kind != nil && n.Role != RoleSource && len(n.text.From) == 0:
 			if given && !from.IsNull() && !from.IsList() || misspells(n.at, "from") {
 				l.unsure = true
 				continue // which is reported already
@@ -93,7 +148,7 @@ func (l *loader) connect() {
 			l.report(n.at, "name the nodes whose rows come in, such as from: "+l.exampleID(n), "the %s %q has no input", n.Role, n.ID)
 			continue
 		}
-		for _, r := range l.text.Nodes[i].From {
+		for _, r := range n.text.From {
 			if l.checkInput(n, r) {
 				l.connectOne(n, r.at, r)
 			}
@@ -101,7 +156,7 @@ func (l *loader) connect() {
 		l.checkInputs(n, from)
 	}
 	for _, n := range l.nodes {
-		if n.kind != nil && n.Role != RoleSink && !n.read && n.ID != "" && !l.unsure {
+		if n.kind != nil && (n.Role == RoleSource || n.Role == RoleTransform) && !n.read && n.ID != "" && !l.unsure {
 			l.report(n.at, "a node with from: "+n.ID+" would take them", "nothing reads the rows of %q", n.ID)
 		}
 	}
@@ -141,7 +196,7 @@ func (l *loader) checkInputs(n *graphNode, from yamldoc.Node) {
 // misspells reports whether a key of n was probably meant to be the given one.
 func misspells(n yamldoc.Node, key string) bool {
 	return slices.ContainsFunc(n.Entries(), func(e yamldoc.Entry) bool {
-		meant, ok := suggest.Closest(e.Key.Text(), []string{"id", "type", "doc", "from", "with"})
+		meant, ok := suggest.Closest(e.Key.Text(), nodeKeys)
 		return ok && meant == key
 	})
 }
@@ -149,7 +204,7 @@ func misspells(n yamldoc.Node, key string) bool {
 // exampleID is the id of a node that could feed n.
 func (l *loader) exampleID(n *graphNode) string {
 	for _, other := range l.nodes {
-		if other != n && other.Role != RoleSink && other.ID != "" {
+		if other != n && other.parent == n.parent && other.givesRows() && other.ID != "" {
 			return other.ID
 		}
 	}
@@ -168,7 +223,7 @@ func (l *loader) connectOne(n *graphNode, at yamldoc.Node, r reference) {
 	if !ok {
 		ids := make([]string, 0, len(l.nodes))
 		for _, other := range l.nodes {
-			if other != n && other.Role != RoleSink && other.ID != "" {
+			if other != n && other.parent == n.parent && other.givesRows() && other.ID != "" {
 				ids = append(ids, other.ID)
 			}
 		}
@@ -182,6 +237,12 @@ func (l *loader) connectOne(n *graphNode, at yamldoc.Node, r reference) {
 		return
 	case source.Role == RoleSink:
 		l.report(at, "", "the sink %q passes no rows on", id)
+		return
+	case !source.Role.rows():
+		l.report(at, "to run after it, name it with after", "%q is a %s, which gives no rows", id, source.Role)
+		return
+	case source.parent != n.parent:
+		l.report(at, "", "%q lies in another loop; rows do not cross its border", id)
 		return
 	case !slices.Contains(source.outputs, handle):
 		l.problems = append(l.problems, at.Unknown("output", handle, source.outputs))
@@ -259,7 +320,7 @@ func (l *loader) plan(order []*graphNode) {
 			continue
 		}
 		c := &Check{
-			node: n.ID, with: n.with, at: n.at,
+			node: n.ID, with: n.with, at: n.at, steps: l.stepEnv,
 			compiler: compiler, files: l.definition.files, expand: l.expandInputs,
 		}
 		known := l.inputSchema(n, c)
@@ -275,7 +336,7 @@ func (l *loader) plan(order []*graphNode) {
 		}
 		n.plan = &p
 		n.Schema = c.input
-		if n.Role != RoleSink {
+		if n.Role == RoleSource || n.Role == RoleTransform {
 			n.Schema = p.schemas[OutHandle]
 		}
 		l.definition.plans[n.ID] = p
@@ -285,7 +346,7 @@ func (l *loader) plan(order []*graphNode) {
 // inputSchema sets the schemas of the rows that come into n, each of which is
 // that of every edge of its input. It returns false if they are not known.
 func (l *loader) inputSchema(n *graphNode, c *Check) bool {
-	if n.Role == RoleSource {
+	if n.Role == RoleSource || !n.Role.rows() {
 		return true
 	}
 	for i := range n.in {

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -15,10 +16,13 @@ type State string
 const (
 	StatePending   State = "pending"   // a node that is not open yet
 	StateRunning   State = "running"   // rows are under way
-	StateStopping  State = "stopping"  // it is decided how the run ends; nodes are cleaning up
+	StateWaiting   State = "waiting"   // for a time, a signal, a run below it, or its next attempt
+	StatePaused    State = "paused"    // of a run: nothing new is begun
+	StateStopping  State = "stopping"  // of a run: it winds up, because it failed or was cancelled
 	StateCompleted State = "completed" // all rows are handled and every sink is committed
 	StateFailed    State = "failed"    // of a node: it is the one that failed
 	StateCancelled State = "cancelled" // of a node: the run ended before it did
+	StateSkipped   State = "skipped"   // of a node: its condition was false, or nothing led to it
 )
 
 // Final reports whether the state does not change any more.
@@ -29,17 +33,29 @@ func (s State) Final() bool {
 // RunInfo is a snapshot of a run, live or ended.
 type RunInfo struct {
 	// ID sorts by the time at which runs started.
-	ID       string    `json:"id"`
-	Workflow string    `json:"workflow"`
+	ID       string `json:"id"`
+	Workflow string `json:"workflow"`
+	// Version is the version of the workflow that the run is pinned to.
+	Version  int64     `json:"version"`
 	State    State     `json:"state"`
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished,omitzero"`
+	// Start is how it was started.
+	Start RunStart `json:"start"`
+	// Output is what a completed run gave out, JSON.
+	Output json.RawMessage `json:"output,omitempty"`
+	// Events is the length of its history.
+	Events int64 `json:"events"`
 	// Nodes stand in the order of the definition.
 	Nodes []NodeInfo `json:"nodes"`
 	// Edges are sorted by the order of the nodes they lead into.
 	Edges []EdgeInfo `json:"edges"`
+	// After are the edges of control.
+	After []Dependency `json:"after,omitempty"`
+	// Waits are what the run waits for.
+	Waits []Wait `json:"waits,omitempty"`
 	// Rejects are the first rows that each node set aside, at most
-	// [StartOptions].RejectsKept of one node, in the order of the nodes.
+	// [EngineOptions].RejectsKept of one node, in the order of the nodes.
 	Rejects []Reject `json:"rejects,omitempty"`
 	// RejectsFile is the file that has all of them, once the run is completed;
 	// empty if the definition names none.
@@ -50,6 +66,23 @@ type RunInfo struct {
 	Error string `json:"error,omitempty"`
 	// ErrorCode classifies Error.
 	ErrorCode fault.Code `json:"error_code,omitempty"`
+}
+
+// Wait is something that a run waits for.
+type Wait struct {
+	// Node is the node that waits, with its iteration.
+	Node      string `json:"node"`
+	Iteration []int  `json:"iteration,omitempty"`
+	// For is what it waits for: "signal", "approval", "time" or "attempt".
+	For string `json:"for"`
+	// Signal is the name of the signal, for a signal or an approval.
+	Signal string `json:"signal,omitempty"`
+	// Title is what is to be approved.
+	Title string `json:"title,omitempty"`
+	// Until is when the wait ends at the latest; zero: never.
+	Until time.Time `json:"until,omitzero"`
+	// Error is why the last attempt failed.
+	Error string `json:"error,omitempty"`
 }
 
 // RowsIn is the number of rows that the sources met, good or bad.
@@ -78,14 +111,29 @@ type NodeInfo struct {
 	Type  string `json:"type"`
 	Role  Role   `json:"role"`
 	State State  `json:"state"`
-	// ActorPath is the path of the node's actor in the supervision tree.
-	ActorPath string `json:"actor_path"`
+	// Parent is the foreach or loop that the node lies in.
+	Parent string `json:"parent,omitempty"`
+	// Counts tells what became of the iterations of a node in a loop.
+	Counts *NodeCounts `json:"counts,omitempty"`
+	// Attempt is which try it is, or was, from 1.
+	Attempt int `json:"attempt,omitempty"`
+	// Handle is by which way the node went on, if not by "done".
+	Handle string `json:"handle,omitempty"`
+	// Output is what the node gave out, JSON.
+	Output json.RawMessage `json:"output,omitempty"`
+	// Started is when the node began.
+	Started time.Time `json:"started,omitzero"`
+	// ActorPath is the path of the node's actor in the supervision tree, of a
+	// node that moves rows, while it is there.
+	ActorPath string `json:"actor_path,omitempty"`
 	// RowsIn counts the rows that came in; of a source, those it met in its
 	// input.
 	RowsIn int64 `json:"rows_in"`
 	// RowsOut counts the rows that left, each once, however many edges it took;
 	// of a sink, those it wrote.
 	RowsOut int64 `json:"rows_out"`
+	// Sent counts the rows that left by each handle.
+	Sent map[string]int64 `json:"sent,omitempty"`
 	// Rejected counts the rows that were set aside.
 	Rejected int64 `json:"rejected"`
 	// Filtered counts the rows that were dropped on purpose.
@@ -107,6 +155,15 @@ type NodeInfo struct {
 	// Error says in one line why the node failed, or what failed when it
 	// cleaned up.
 	Error string `json:"error,omitempty"`
+}
+
+// NodeCounts counts iterations of a node by what became of them.
+type NodeCounts struct {
+	Active    int64 `json:"active"`
+	Completed int64 `json:"completed"`
+	Failed    int64 `json:"failed"`
+	Skipped   int64 `json:"skipped"`
+	Cancelled int64 `json:"cancelled"`
 }
 
 // EdgeInfo is a snapshot of one edge of a run.

@@ -88,6 +88,15 @@ func (l *loader) expandInputs(text string) (string, error) {
 			text = after
 			continue
 		}
+		if expr, ok := strings.CutPrefix(after, "{"); ok { // ${{ … }}, which is filled in when the node runs
+			inside, rest, closed := strings.Cut(expr, templateClose)
+			if !closed {
+				return "", fmt.Errorf("%q is not closed; expected }} behind the expression", templateOpen+inside)
+			}
+			out.WriteString(before + templateOpen + inside + templateClose)
+			text = rest
+			continue
+		}
 		name, rest, closed := strings.Cut(after, "}")
 		if !closed {
 			return "", fmt.Errorf("%q has no closing brace; expected ${name}, or $${ for the text itself", "${"+name)

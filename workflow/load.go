@@ -9,7 +9,11 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
+	"time"
+
+	"cel.dev/cel-go/cel"
 
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/yamldoc"
@@ -56,19 +60,30 @@ func load(f fs.File, name string, files fileSet, options LoadOptions) (*Definiti
 	if err != nil {
 		return nil, unreadable(name, err)
 	}
+	d, err := loadBytes(text, name, files, options)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil {
+		d.setInfo(info)
+	}
+	return d, nil
+}
+
+func loadBytes(text []byte, name string, files fileSet, options LoadOptions) (*Definition, error) {
 	document, err := yamldoc.Parse(name, text, yamldoc.Limits{BytesMax: FileBytesMax})
 	if err != nil {
 		var errs yamldoc.Errors
 		errors.As(err, &errs)
 		return nil, Problems(errs)
 	}
-	l := loader{options: options, root: document.Root(), definition: &Definition{File: name, files: files}}
+	l := loader{
+		options: options, root: document.Root(), definition: &Definition{File: name, files: files, text: text, given: options.Inputs},
+		stepEnv: sync.OnceValue(newStepEnv),
+	}
 	l.run()
 	if problems := yamldoc.Join(l.problems); problems != nil {
 		return nil, Problems(problems)
-	}
-	if info, err := f.Stat(); err == nil {
-		l.definition.info = info
 	}
 	return l.definition, nil
 }
@@ -96,6 +111,7 @@ type (
 		Rejects      string             `yaml:"rejects" doc:"CSV file for all rows that are set aside."`
 		BatchRows    int                `yaml:"batch_rows" doc:"Largest number of rows in a batch."`
 		QueueBatches int                `yaml:"queue_batches" doc:"Batches that may wait in front of a node."`
+		Output       StepExpr           `yaml:"output" doc:"What a run gives out in the end."`
 	}
 	inputText struct {
 		Type    Kind         `yaml:"type,required" doc:"One of bool, int, float, string, date, time."`
@@ -108,6 +124,38 @@ type (
 		Doc  string       `yaml:"doc" doc:"What the node is for."`
 		From references   `yaml:"from" doc:"The nodes whose rows come in, each as ID or ID.HANDLE; by the names of the inputs, if the type has several."`
 		With yamldoc.Node `yaml:"with" doc:"The configuration of the node type."`
+
+		After       references       `yaml:"after" doc:"The nodes after which it runs, each as ID or ID.HANDLE: ID.failed runs after a failure."`
+		When        StepExpr         `yaml:"when" doc:"A condition; the node is skipped where it is false."`
+		Retry       *retryText       `yaml:"retry" doc:"How attempts that fail are repeated."`
+		Timeout     time.Duration    `yaml:"timeout" doc:"How long one attempt may take."`
+		Heartbeat   time.Duration    `yaml:"heartbeat" doc:"A task that is not heard of for this long is tried again. 0: tasks need not be heard of."`
+		Concurrency *concurrencyText `yaml:"concurrency" doc:"How many may be under way at a time."`
+		Rate        *rateText        `yaml:"rate" doc:"How many may begin in a second."`
+		Priority    int              `yaml:"priority" doc:"Who goes first where nodes compete: the higher number."`
+		Do          []nodeText       `yaml:"do" doc:"The nodes of a foreach or a loop."`
+		Undo        *undoText        `yaml:"undo" doc:"A task that undoes the node if the run fails or is cancelled later."`
+	}
+	retryText struct {
+		Max        int           `yaml:"max" doc:"How many times more; negative: none."`
+		Initial    time.Duration `yaml:"initial" doc:"The delay before the first of them."`
+		Cap        time.Duration `yaml:"cap" doc:"The longest delay."`
+		Multiplier float64       `yaml:"multiplier" doc:"The growth of the delay."`
+		On         string        `yaml:"on" doc:"Which failures: transient ones, or any."`
+	}
+	concurrencyText struct {
+		Limit int    `yaml:"limit,required" doc:"How many at a time, in all runs of the engine."`
+		Key   string `yaml:"key" doc:"Those with the same key share the limit. Default: this node of this workflow."`
+	}
+	rateText struct {
+		PerSecond float64 `yaml:"per_second,required" doc:"How many may begin in a second, in all runs of the engine."`
+		Burst     int     `yaml:"burst" doc:"How many may begin at once after a pause."`
+		Key       string  `yaml:"key" doc:"Those with the same key share the rate. Default: this node of this workflow."`
+	}
+	undoText struct {
+		Type    string        `yaml:"type,required" doc:"A task type."`
+		With    yamldoc.Node  `yaml:"with" doc:"The configuration of the node type."`
+		Timeout time.Duration `yaml:"timeout" doc:"How long one attempt may take."`
 	}
 )
 
@@ -170,6 +218,8 @@ type loader struct {
 	problems   yamldoc.Errors
 	nodes      []*graphNode
 	byID       map[string]*graphNode
+	top        []*graphNode // those in no loop
+	stepEnv    func() *cel.Env
 	unsure     bool // a reference is lost, so that a node may only seem unread
 }
 
@@ -199,9 +249,14 @@ func (l *loader) run() {
 	if order, ok := l.sort(); ok {
 		l.plan(order)
 	}
+	l.follow()
 	for _, n := range l.nodes {
 		d.Nodes = append(d.Nodes, n.Node)
 		d.Edges = append(d.Edges, n.in...)
+		d.After = append(d.After, n.after...)
+	}
+	if len(l.problems) == 0 {
+		l.buildSteps()
 	}
 }
 

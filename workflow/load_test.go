@@ -211,7 +211,8 @@ func TestRegistryDescribes(t *testing.T) {
 	for _, info := range (&lab{}).registry().Types() {
 		names = append(names, string(info.Role)+" "+info.Name)
 	}
-	if got := strings.Join(names, ", "); got != "source source.rows, transform compute, transform filter, transform pairs, transform sum, sink sink.memory" {
+	if got := strings.Join(names, ", "); got != "source source.rows, transform compute, transform filter, transform pairs, transform sum, sink sink.memory, "+
+		"control approval, control branch, control foreach, control loop, control sleep, control value, control wait, control workflow" {
 		t.Errorf("got %s", got)
 	}
 	info, ok := (&lab{}).registry().Lookup("filter")

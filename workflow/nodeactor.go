@@ -43,7 +43,7 @@ var errGone = errors.New("workflow: the next node has stopped")
 // transform or sink and passes on what comes back. Telling the next node
 // blocks while its mailbox is full, which is the backpressure.
 type nodeActor struct {
-	run   *Run
+	run   *flow
 	track *nodeTrack
 	boss  actor.Ref[input]
 	plan  plan
@@ -70,7 +70,7 @@ type outEdge struct {
 
 // newNodeActor makes the actor of a node. The nodes that it feeds are among
 // the given ones.
-func newNodeActor(r *Run, t *nodeTrack, boss actor.Ref[input], nodes map[string]actor.Ref[nodeMessage]) *nodeActor {
+func newNodeActor(r *flow, t *nodeTrack, boss actor.Ref[input], nodes map[string]actor.Ref[nodeMessage]) *nodeActor {
 	n := &nodeActor{run: r, track: t, boss: boss, plan: r.definition.plans[t.node.ID], outs: map[string][]outEdge{}, leads: map[string]int{}}
 	for _, e := range r.edges {
 		if e.edge.From == t.node.ID {
@@ -190,8 +190,9 @@ func (n *nodeActor) toldNobody(err error) error {
 func (n *nodeActor) open(ctx *actor.Context[nodeMessage]) (err error) {
 	r, node := n.run, n.track.node
 	env := &Env{
-		RunID: r.id, Node: node.ID, Key: r.id + "/" + node.ID + "/0", files: r.definition.files, outputDir: r.options.OutputDir, claims: &r.claims,
-		Log: r.options.Log.With("workflow_id", r.definition.Name, "execution_id", r.id, "node", node.ID, "actor", ctx.Address().Path),
+		RunID: r.options.RunID, Node: node.ID, Key: taskKey(r.options.RunID, node.ID, r.options.Iteration),
+		files: r.definition.files, outputDir: r.options.OutputDir, claims: &r.claims,
+		Log: r.options.Log.With("workflow_id", r.definition.Name, "execution_id", r.options.RunID, "node", node.ID, "actor", ctx.Address().Path),
 	}
 	switch node.Role {
 	case RoleSource:

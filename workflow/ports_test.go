@@ -10,8 +10,8 @@ import (
 func TestNamedInputs(t *testing.T) {
 	t.Parallel()
 	l := &lab{}
-	inLab(t, namedInputs, l, func(t *testing.T, start func(StartOptions) *Run) {
-		r := start(StartOptions{})
+	inLab(t, namedInputs, l, func(t *testing.T, start func(flowOptions) flowRun) {
+		r := start(flowOptions{})
 		info, err := r.Wait(t.Context())
 		if err != nil {
 			t.Fatal(err)

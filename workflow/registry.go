@@ -20,7 +20,12 @@ const (
 	RoleSource    Role = "source"    // reads rows; nothing leads into it
 	RoleTransform Role = "transform" // changes rows
 	RoleSink      Role = "sink"      // writes rows; nothing leads out of it
+	RoleTask      Role = "task"      // does something once
+	RoleControl   Role = "control"   // decides what runs, when, and how often
 )
+
+// rows reports whether nodes of the role have to do with rows.
+func (r Role) rows() bool { return r == RoleSource || r == RoleTransform || r == RoleSink }
 
 // Field describes one key of a node type's configuration.
 type Field = yamldoc.Field
@@ -58,6 +63,10 @@ type plan struct {
 	source  func(*Env) (Source, error)
 	change  func(*Env) (Transform, error)
 	sink    func(*Env) (Sink, error)
+	task    taskFunc
+	// templated: the task has expressions that are filled in before each attempt.
+	templated bool
+	control   *control
 }
 
 // OutHandle is the handle by which rows leave a node unless an edge names
@@ -203,6 +212,7 @@ type Registry struct {
 // NewRegistry makes a registry of the given types, see [Registry.Add].
 func NewRegistry(types ...Type) *Registry {
 	r := &Registry{types: map[string]Type{}}
+	r.Add(controlTypes()...)
 	r.Add(types...)
 	return r
 }
@@ -216,8 +226,9 @@ func (r *Registry) Add(types ...Type) {
 	for _, t := range types {
 		info := t.Info()
 		prefix, _, _ := strings.Cut(info.Name, ".")
-		wrongPrefix := info.Role != RoleTransform && prefix != string(info.Role) ||
-			info.Role == RoleTransform && (prefix == string(RoleSource) || prefix == string(RoleSink))
+		prefixed := info.Role == RoleSource || info.Role == RoleSink || info.Role == RoleTask
+		wrongPrefix := prefixed && prefix != string(info.Role) ||
+			!prefixed && (prefix == string(RoleSource) || prefix == string(RoleSink) || prefix == string(RoleTask))
 		switch {
 		case !typeName.MatchString(info.Name) || wrongPrefix:
 			panic(fmt.Sprintf("workflow: a %s type cannot be named %q", info.Role, info.Name))
@@ -230,13 +241,14 @@ func (r *Registry) Add(types ...Type) {
 	}
 }
 
-// Types describes all node types: sources, transforms, sinks, each by name.
+// Types describes all node types: sources, transforms, sinks, tasks and control
+// nodes, each by name.
 func (r *Registry) Types() []TypeInfo {
 	infos := make([]TypeInfo, 0, len(r.types))
 	for _, t := range r.types {
 		infos = append(infos, t.Info())
 	}
-	order := []Role{RoleSource, RoleTransform, RoleSink}
+	order := []Role{RoleSource, RoleTransform, RoleSink, RoleTask, RoleControl}
 	slices.SortFunc(infos, func(a, b TypeInfo) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Role), slices.Index(order, b.Role)), cmp.Compare(a.Name, b.Name))
 	})

@@ -12,7 +12,7 @@ import (
 
 const (
 	// RejectsKeptDefault is how many rejects of one node are kept in memory
-	// where [StartOptions] says nothing.
+	// where [flowOptions] says nothing.
 	RejectsKeptDefault = 100
 	// RejectRawMax bounds the bytes of a row's text that are kept in memory. The
 	// file of rejects has all of it.

@@ -20,8 +20,8 @@ func TestRejects(t *testing.T) {
 	dir := t.TempDir()
 	text := "rejects: rejects.csv\n" + line(50, ", reject_every: 2")
 	l := &lab{}
-	inLab(t, text, l, func(t *testing.T, start func(StartOptions) *Run) {
-		info, err := start(StartOptions{OutputDir: dir, RejectsKept: 3}).Wait(t.Context())
+	inLab(t, text, l, func(t *testing.T, start func(flowOptions) flowRun) {
+		info, err := start(flowOptions{OutputDir: dir, RejectsKept: 3}).Wait(t.Context())
 		if err != nil || info.RejectedTotal != 25 || len(info.Rejects) != 3 {
 			t.Fatalf("%d rejects, %d kept, %v", info.RejectedTotal, len(info.Rejects), err)
 		}
@@ -43,8 +43,8 @@ func TestRejects(t *testing.T) {
 func TestRejectsOfAFailedRun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	inLab(t, "rejects: sub/rejects.csv\n"+line(50, ", fail_at: 30, reject_every: 2"), &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
-		if info, err := start(StartOptions{OutputDir: dir}).Wait(t.Context()); err == nil || info.RejectsFile != "" {
+	inLab(t, "rejects: sub/rejects.csv\n"+line(50, ", fail_at: 30, reject_every: 2"), &lab{}, func(t *testing.T, start func(flowOptions) flowRun) {
+		if info, err := start(flowOptions{OutputDir: dir}).Wait(t.Context()); err == nil || info.RejectsFile != "" {
 			t.Errorf("the run is %s, its rejects are in %q", info.State, info.RejectsFile)
 		}
 		left, err := os.ReadDir(filepath.Join(dir, "sub"))
@@ -64,7 +64,7 @@ func TestRejectsFileInTheWay(t *testing.T) {
 	}
 	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer sys.Stop(context.Background())
-	if _, err := Start(t.Context(), sys, d, StartOptions{OutputDir: dir}); err == nil || !strings.Contains(err.Error(), "directory") {
+	if _, err := startFlowRun(t.Context(), sys, d, flowOptions{OutputDir: dir}); err == nil || !strings.Contains(err.Error(), "directory") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -85,7 +85,7 @@ func TestSinksThatWriteTheSame(t *testing.T) {
 			t.Errorf("%v and %v overlap: %t", a, tc.b, !tc.want)
 		}
 	}
-	r := newRun(&Definition{Nodes: []Node{{ID: "a"}, {ID: "b"}}}, StartOptions{})
+	r := newFlow(&Definition{Nodes: []Node{{ID: "a"}, {ID: "b"}}}, flowOptions{})
 	if err := r.claim(r.nodes[0], a); err != nil {
 		t.Error(err)
 	}

@@ -2,329 +2,496 @@ package workflow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/store"
 )
 
-// ErrCancelled is the cause of a run that [Run.Cancel] ended.
-var ErrCancelled = fault.New(fault.Canceled, "", "the run was cancelled")
-
-// errStopped is the cause of a run whose actor was stopped from outside.
-var errStopped = fault.New(fault.Canceled, "", "the run was stopped with the actor system")
-
-const (
-	// nodeStopTimeout bounds how long one node may clean up.
-	nodeStopTimeout = 10 * time.Second
-	// runStopTimeout bounds how long all nodes of a run may, one after the other.
-	runStopTimeout = 5 * time.Minute
-)
-
-// StartOptions says how to run a definition. The zero value is ready for use.
+// StartOptions say how to start a run. The zero value is ready for use.
 type StartOptions struct {
-	// OutputDir is where relative paths of sinks and of the file of rejects
-	// begin. Default: the working directory. Sinks make it if it is missing.
+	// Version is the version to run; 0: the active one.
+	Version int64
+	// Inputs are values for the definition's inputs, as texts by name. An input
+	// that is not among them has the default that the definition gives.
+	Inputs map[string]string
+	// OutputDir is where relative paths of sinks begin. Default: that of the
+	// engine.
 	OutputDir string
-	// RejectsKept is how many of the rows that one node sets aside are kept in
-	// memory for [RunInfo]. Default 100; negative: none. Counted are all.
-	RejectsKept int
-	// Log gets what nodes have to say, with the attributes workflow_id,
-	// execution_id and node. Default: nothing is logged.
-	Log *slog.Logger
+	// Key is whose run it is, in the words of who starts it.
+	Key string
+	// Trigger says what starts it. Default "manual".
+	Trigger string
+	// Priority of its tasks where they compete for a limit: higher goes first.
+	Priority int
+	// RequestID makes the start unique: a second one with the same id gives the
+	// run of the first.
+	RequestID string
+
+	parent     string
+	parentNode string
+	rerun      *rerun
 }
 
-// Run is a run of a workflow. Its methods may be called from any goroutine,
-// also after it has ended.
+// Run is a run of a workflow, under way or ended. Its methods may be called from
+// any goroutine.
 type Run struct {
-	id         string
-	definition *Definition
-	options    StartOptions
-	started    time.Time
-	nodes      []*nodeTrack // in the order of the definition
-	edges      []*edgeTrack
-	rejects    *rejectsFile
-
-	// ctx is what nodes work under. It ends when the outcome is decided.
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	ref    actor.Ref[input]
-	done   chan struct{}
-	claims claims
-
-	mu          sync.Mutex
-	state       State
-	finished    time.Time
-	err         error
-	history     []Event
-	subscribers map[chan struct{}]struct{}
+	engine *Engine
+	id     string
+	first  *liveRun // as it was when it was started by this process
 }
 
-// Start begins a run of a definition as an actor below parent, an
-// [*actor.System] or the context of an actor's handler, with one actor for
-// each node below it. It returns before the nodes are open; use [Run.Wait].
+// Start starts a run of a workflow. When it returns, the start is recorded and
+// nothing can undo it: the run goes on, whatever dies, until it ends.
 //
-// The run ends with ctx: it is cancelled when ctx is. It is also cancelled when
-// its parent stops. A run that is cancelled or fails leaves nothing behind in
-// its sinks.
-func Start(ctx context.Context, parent actor.Parent, definition *Definition, options StartOptions) (*Run, error) {
-	if ctx.Err() != nil {
-		return nil, contextError(ctx)
+// Errors: NOT_FOUND for an unknown workflow or version, [Problems] for inputs
+// that do not fit, UNAVAILABLE if the engine is stopping, those of the store.
+func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*Run, error) {
+	const op = "workflow.Engine.Start"
+	if e.isClosing() {
+		return nil, fault.New(fault.Unavailable, op, "the engine is stopping")
 	}
-	dir, err := filepath.Abs(options.OutputDir)
+	if o.Version == 0 {
+		version, err := e.active(ctx, workflow)
+		if err != nil {
+			return nil, err
+		}
+		o.Version = version
+	}
+	definition, err := e.definition(ctx, workflow, o.Version, o.Inputs)
 	if err != nil {
-		return nil, fault.Wrap(fault.FailedPrecondition, "workflow.Start", err)
-	}
-	options.OutputDir = dir
-	r := newRun(definition, options)
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	if err := r.createRejects(); err != nil {
-		r.cancel(err)
 		return nil, err
-	}
-	ref, err := actor.Spawn(parent, actor.Spec[input]{
-		Name:        actorName(definition.Name, r.id),
-		New:         func() actor.Behavior[input] { return newRunActor(r) },
-		Restart:     actor.Temporary,
-		Supervision: actor.Supervision{Decide: r.judge},
-		StopTimeout: runStopTimeout,
-		Type:        "workflow.run",
-	})
-	if err != nil {
-		err = errors.Join(err, r.rejects.abort())
-		r.cancel(err)
-		return nil, err
-	}
-	r.ref = ref
-	// Both end with the run: its actor cancels r.ctx.
-	detach := context.AfterFunc(ctx, func() { _ = ref.TryTell(cancelRequested{cause: contextError(ctx)}) })
-	context.AfterFunc(r.ctx, func() { detach() })
-	// Told only now, so that the handle is complete before a node works.
-	if err := ref.Tell(ctx, runStarted{}); err != nil {
-		return nil, errors.Join(err, ref.Stop(context.WithoutCancel(ctx)))
-	}
-	return r, nil
-}
-
-func newRun(d *Definition, options StartOptions) *Run {
-	if options.RejectsKept == 0 {
-		options.RejectsKept = RejectsKeptDefault
-	}
-	if options.Log == nil {
-		options.Log = slog.New(slog.DiscardHandler)
 	}
 	now := time.Now()
-	r := &Run{
-		id: newRunID(now), definition: d, options: options, started: now, state: StateRunning,
-		done: make(chan struct{}), subscribers: map[chan struct{}]struct{}{},
+	start := RunStart{
+		Version: o.Version, Inputs: o.Inputs, OutputDir: o.OutputDir, Key: o.Key, Trigger: o.Trigger, Priority: o.Priority,
+		Parent: o.parent, ParentNode: o.parentNode,
 	}
-	for _, n := range d.Nodes {
-		r.nodes = append(r.nodes, &nodeTrack{node: n, state: StatePending})
+	if start.OutputDir == "" {
+		start.OutputDir = e.options.OutputDir
+	} else if dir, err := filepath.Abs(start.OutputDir); err == nil {
+		start.OutputDir = dir
 	}
-	for _, e := range d.Edges {
-		r.edges = append(r.edges, &edgeTrack{edge: e})
+	if start.Trigger == "" {
+		start.Trigger = "manual"
 	}
-	if d.info != nil {
-		r.claims.read = append(r.claims.read, claim{what: "it is the definition of the workflow", info: d.info})
+	d := &decider{runState: newRunState(definition, newRunID(now)), now: now.Truncate(time.Millisecond)}
+	if o.rerun != nil {
+		start.RerunOf = o.rerun.of
 	}
-	return r
-}
-
-func (r *Run) createRejects() (err error) {
-	if r.definition.Rejects != "" {
-		env := Env{outputDir: r.options.OutputDir}
-		path := env.OutputPath(r.definition.Rejects)
-		if err := r.claims.writes("the rows that are set aside are written to it", Artifact{Path: path}); err != nil {
-			return err
+	d.begin(start, o.RequestID, o.rerun)
+	events := d.events
+	d.events = nil
+	if err := e.commit(ctx, d.runState, 0, events, o.RequestID); err != nil {
+		if errors.Is(err, store.ErrConflict) && o.RequestID != "" {
+			return e.started(ctx, o.RequestID)
 		}
-		r.rejects, err = createRejects(path, r.id+"/rejects")
+		return nil, err
 	}
-	return err
+	e.publish(events)
+	e.changed(d.id, d.end(nil))
+	run := &Run{engine: e, id: d.id}
+	if d.state.Final() {
+		return run, nil
+	}
+	// The start is recorded: whatever ctx says now, the run is to go on.
+	run.first, err = actor.Ask(context.WithoutCancel(ctx), e.ref, func(r actor.Reply[*liveRun]) engineMessage { return activate{d.id, d, r} })
+	if err != nil && !e.isClosing() {
+		return nil, err
+	}
+	return run, nil
 }
 
-// actorName is the workflow's name as far as it can stand in a path, made
-// unique by the random part of the run's id.
-func actorName(workflow, id string) string {
-	const nameMax = 40
-	name := strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' {
-			return c
+// started finds the run that a request started.
+func (e *Engine) started(ctx context.Context, requestID string) (*Run, error) {
+	entry, err := e.store.Entry(ctx, requestPrefix+requestID)
+	if err != nil {
+		return nil, err
+	}
+	return &Run{engine: e, id: string(entry.Value)}, nil
+}
+
+func (e *Engine) isClosing() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closing
+}
+
+// Run returns a run. Errors: NOT_FOUND.
+func (e *Engine) Run(ctx context.Context, id string) (*Run, error) {
+	r := &Run{engine: e, id: id}
+	if r.live() != nil {
+		return r, nil
+	}
+	for _, err := range e.store.Read(ctx, store.Stream(runPrefix+id), 0) {
+		if errors.Is(err, store.ErrUnknownStream) || errors.Is(err, store.ErrInvalid) {
+			return nil, noRun("workflow.Engine.Run", id)
 		}
-		return '-'
-	}, workflow)
-	return name[:min(len(name), nameMax)] + "-" + id[len(id)-8:]
-}
-
-// contextError says why a context has ended, as an error with a code.
-func contextError(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	if cause == context.Canceled { //nolint:errorlint // the bare error says nothing more
-		return ErrCancelled
+		return r, err
 	}
-	return &fault.Error{Message: "the run was cancelled", Cause: cause}
+	return nil, noRun("workflow.Engine.Run", id)
 }
 
 // ID is the run's id, a UUID of version 7: ids sort by the time of the start.
 func (r *Run) ID() string { return r.id }
 
-// Definition is what runs.
-func (r *Run) Definition() *Definition { return r.definition }
+func (r *Run) live() *liveRun {
+	r.engine.mu.Lock()
+	defer r.engine.mu.Unlock()
+	return r.engine.live[r.id]
+}
 
-// Cancel ends the run, unless its sinks are being committed already. It does
-// not wait; use [Run.Wait].
-func (r *Run) Cancel() { _ = r.ref.TryTell(cancelRequested{cause: ErrCancelled}) }
+// Info takes a snapshot of the run.
+func (r *Run) Info(ctx context.Context) (RunInfo, error) {
+	if live := r.live(); live != nil {
+		live.mu.Lock()
+		defer live.mu.Unlock()
+		if live.state != nil {
+			return live.state.info(live), nil
+		}
+	}
+	d, err := r.engine.read(ctx, r.id)
+	if err != nil {
+		return RunInfo{}, err
+	}
+	return d.info(nil), nil
+}
 
-// Done is closed when the run has ended and every node has cleaned up.
-func (r *Run) Done() <-chan struct{} { return r.done }
+// Definition is what the run is pinned to.
+func (r *Run) Definition(ctx context.Context) (*Definition, error) {
+	if live := r.live(); live != nil {
+		live.mu.Lock()
+		defer live.mu.Unlock()
+		if live.state != nil {
+			return live.state.definition, nil
+		}
+	}
+	d, err := r.engine.read(ctx, r.id)
+	if err != nil {
+		return nil, err
+	}
+	return d.definition, nil
+}
 
 // Wait waits until the run has ended. The error is nil if it is completed, and
 // says why if it failed or was cancelled. If ctx ends first, its error is
 // returned with the present state, and the run goes on.
 func (r *Run) Wait(ctx context.Context) (RunInfo, error) {
+	ended := r.ended()
+	defer r.stopWaiting(ended)
+	if r.first != nil {
+		if end := r.first.end.Load(); end != nil {
+			return end.info, end.err
+		}
+	}
+	info, err := r.Info(context.WithoutCancel(ctx))
+	if err != nil {
+		return info, err
+	}
+	if info.State.Final() {
+		return info, info.failure()
+	}
 	select {
-	case <-r.done:
-	case <-r.ref.Done():
-		r.finish(outcome{state: StateFailed, err: actor.ErrAbandoned})
+	case end, ok := <-ended:
+		if !ok {
+			return info, fault.New(fault.Unavailable, "workflow.Run.Wait", "the engine has stopped; the run goes on with the next one")
+		}
+		return end.info, end.err
 	case <-ctx.Done():
-		return r.Info(), ctx.Err()
-	}
-	r.mu.Lock()
-	err := r.err
-	r.mu.Unlock()
-	return r.Info(), err
-}
-
-// Info takes a snapshot of the run.
-func (r *Run) Info() RunInfo {
-	info := RunInfo{
-		ID: r.id, Workflow: r.definition.Name, Started: r.started,
-		Nodes: make([]NodeInfo, len(r.nodes)), Edges: make([]EdgeInfo, len(r.edges)),
-	}
-	r.mu.Lock()
-	info.State, info.Finished = r.state, r.finished
-	if r.err != nil {
-		info.Error, info.ErrorCode = r.err.Error(), fault.CodeOf(r.err)
-	}
-	r.mu.Unlock()
-	if r.rejects != nil && info.State == StateCompleted {
-		info.RejectsFile = r.rejects.path
-	}
-	for i, t := range r.nodes {
-		var rejects []Reject
-		info.Nodes[i], rejects = t.info()
-		info.RejectedTotal += info.Nodes[i].Rejected
-		info.Rejects = append(info.Rejects, rejects...)
-	}
-	for i, e := range r.edges {
-		info.Edges[i] = EdgeInfo{From: e.edge.From, Handle: e.edge.Handle, To: e.edge.To, Input: e.edge.Input, Rows: e.sent.Load()}
-	}
-	return info
-}
-
-// History lists what has happened so far, oldest first.
-func (r *Run) History() []Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.history)
-}
-
-// Subscribe returns a channel that gets a value after the run has changed.
-// Changes come together: there is one value for all of them that the receiver
-// has not seen, so that a slow receiver holds nobody up and misses nothing that
-// [Run.Info] does not tell. The last value comes after the run has ended. The
-// returned function ends the subscription.
-func (r *Run) Subscribe() (changes <-chan struct{}, cancel func()) {
-	c := make(chan struct{}, 1)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.state.Final() {
-		c <- struct{}{}
-	}
-	r.subscribers[c] = struct{}{}
-	return c, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.subscribers, c)
+		info, err = r.Info(context.WithoutCancel(ctx))
+		return info, errors.Join(err, ctx.Err())
 	}
 }
 
-// changed tells the subscribers.
-func (r *Run) changed() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.notify()
+// Done is closed when the run has ended, or the engine has.
+func (r *Run) Done() <-chan struct{} {
+	done := make(chan struct{})
+	ended := r.ended()
+	if info, err := r.Info(context.Background()); err != nil || info.State.Final() {
+		r.stopWaiting(ended)
+		close(done)
+		return done
+	}
+	go func() {
+		<-ended
+		close(done)
+	}()
+	return done
 }
 
-// notify is changed for who holds the lock.
-func (r *Run) notify() {
-	for c := range r.subscribers {
-		select {
-		case c <- struct{}{}:
-		default:
+// Changes returns a channel that gets a value after the run has changed, see
+// [Engine.Watch].
+func (r *Run) Changes() (changes <-chan struct{}, cancel func()) { return r.engine.Watch(r.id) }
+
+// ended returns a channel that gets how the run ended, and is closed when it or
+// the engine ends. Of a run that has ended it gets nothing.
+func (r *Run) ended() chan runEnd {
+	c := make(chan runEnd, 1)
+	r.engine.mu.Lock()
+	defer r.engine.mu.Unlock()
+	if r.engine.closing {
+		close(c)
+		return c
+	}
+	r.engine.waiters[r.id] = append(r.engine.waiters[r.id], c)
+	return c
+}
+
+// stopWaiting forgets a channel that ended has made.
+func (r *Run) stopWaiting(c chan runEnd) {
+	r.engine.mu.Lock()
+	defer r.engine.mu.Unlock()
+	left := slices.DeleteFunc(r.engine.waiters[r.id], func(other chan runEnd) bool { return other == c })
+	if r.engine.waiters[r.id] = left; len(left) == 0 {
+		delete(r.engine.waiters, r.id)
+	}
+}
+
+// runFailure is why a run did not complete, as it is recorded.
+type runFailure struct {
+	code fault.Code
+	text string
+}
+
+// Error is the text that was recorded.
+func (f *runFailure) Error() string { return f.text }
+
+// FaultCode classifies the error, see [fault.CodeOf].
+func (f *runFailure) FaultCode() fault.Code { return f.code }
+
+// failure is why a run did not complete.
+func (i RunInfo) failure() error {
+	if i.State == StateCompleted {
+		return nil
+	}
+	return &runFailure{i.ErrorCode, i.Error}
+}
+
+// History yields the events of the run from a sequence number on; 0 is from the
+// beginning. An error is the last thing it yields.
+func (r *Run) History(ctx context.Context, from int64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		workflow := ""
+		for stored, err := range r.engine.store.Read(ctx, store.Stream(runPrefix+r.id), store.Position(from)) {
+			if errors.Is(err, store.ErrUnknownStream) {
+				err = noRun("workflow.Run.History", r.id)
+			}
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			event, err := decodeEvent(stored)
+			if len(stored.Meta) > 0 {
+				workflow = string(stored.Meta)
+			}
+			event.RunID, event.Workflow = r.id, workflow
+			if !yield(event, err) || err != nil {
+				return
+			}
 		}
 	}
 }
 
-// record adds an event to the history and returns it.
-func (r *Run) record(e Event) Event {
-	e.At, e.Workflow, e.RunID = time.Now(), r.definition.Name, r.id
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.history = append(r.history, e)
-	r.notify()
-	return e
+// command has something decided by the run's actor.
+func (r *Run) command(ctx context.Context, decide func(d *decider) error) error {
+	for {
+		live, err := r.engine.activate(ctx, r.id)
+		if err != nil {
+			return err
+		}
+		_, err = actor.Ask(ctx, live.ref, func(reply actor.Reply[struct{}]) runMessage { return runCommand{decide, reply} })
+		if !errors.Is(err, actor.ErrStopped) || ctx.Err() != nil || r.engine.isClosing() {
+			return err
+		}
+		live.leaving.Store(true) // it left memory at the same moment: it is brought back
+	}
 }
 
-// finish sets the run's final state, once.
-func (r *Run) finish(o outcome) {
-	r.cancel(o.err)
-	for _, t := range r.nodes {
-		t.setState(StateCancelled, nil)
+// Cancel ends the run: what is under way is interrupted, what was done is undone
+// as far as the definition says how. It returns when the wish is recorded; use
+// [Run.Wait]. Why may be empty.
+func (r *Run) Cancel(ctx context.Context, why string) error {
+	if why == "" {
+		why = ErrCancelled.Message
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.state.Final() {
-		return
-	}
-	r.state, r.err, r.finished = o.state, o.err, time.Now()
-	close(r.done)
-	r.notify()
+	return r.command(ctx, func(d *decider) error { return d.cancel(why, "") })
 }
 
-// reject counts rows that a node has set aside, and keeps or files them.
-func (r *Run) reject(t *nodeTrack, rejects []Reject) error {
-	if len(rejects) == 0 {
-		return nil
-	}
-	for i := range rejects {
-		rejects[i].Node = t.node.ID
-	}
-	t.keep(rejects, max(r.options.RejectsKept, 0))
-	return r.rejects.write(rejects)
+// Pause keeps the run from beginning anything new. What is under way goes on.
+func (r *Run) Pause(ctx context.Context) error {
+	return r.command(ctx, func(d *decider) error { return d.pause(true, "") })
 }
 
-// claim notes what a sink writes, unless that is read or written already.
-func (r *Run) claim(t *nodeTrack, a Artifact) error {
-	if err := r.claims.writes("the node "+quote(t.node.ID)+" writes it", a); err != nil {
+// Resume ends a pause.
+func (r *Run) Resume(ctx context.Context) error {
+	return r.command(ctx, func(d *decider) error { return d.pause(false, "") })
+}
+
+// Signal sends a signal to the run: the first node that waits for its name goes
+// on with the payload, JSON or nil, as its output; if none does, it is kept for
+// one to come. With a request id, which may be empty, a signal that is repeated
+// has no effect. It returns when it is recorded.
+func (r *Run) Signal(ctx context.Context, name string, payload json.RawMessage, requestID string) error {
+	const op = "workflow.Run.Signal"
+	switch {
+	case strings.TrimSpace(name) == "":
+		return fault.New(fault.InvalidArgument, op, "the signal has no name")
+	case len(payload) > TaskOutputMax:
+		return fault.New(fault.InvalidArgument, op, "the payload has %d bytes; at most %d are allowed", len(payload), TaskOutputMax)
+	case len(payload) > 0 && !json.Valid(payload):
+		return fault.New(fault.InvalidArgument, op, "the payload is no JSON")
+	}
+	return r.command(ctx, func(d *decider) error { return d.signal(name, payload, requestID) })
+}
+
+// Approve answers an approval node.
+func (r *Run) Approve(ctx context.Context, node string, iteration []int, a Approval) error {
+	payload, err := json.Marshal(a)
+	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.artifact = &a
-	return nil
+	return r.command(ctx, func(d *decider) error {
+		s := d.find(node, iteration)
+		if s == nil || s.def.control == nil || s.def.control.kind != controlApproval {
+			return &fault.Error{
+				Code: fault.NotFound, Target: Instance(node, iteration), Message: "the run has no such approval", Hint: d.definition.closestNode(node),
+			}
+		}
+		if s.status != StateWaiting {
+			return fault.New(fault.FailedPrecondition, "workflow.Run.Approve", "the approval %s waits for nobody; it is %s", Instance(node, iteration), s.state())
+		}
+		return d.signal(ApprovalSignal(node, iteration), payload, "")
+	})
 }
 
-// node finds the figures of a node.
-func (r *Run) node(id string) *nodeTrack {
-	return r.nodes[slices.IndexFunc(r.nodes, func(t *nodeTrack) bool { return t.node.ID == id })]
+// Retry lets a run that failed or was cancelled go on: nodes that failed or were
+// cancelled are run again, with what depends on them; what was completed is not.
+// Errors: FAILED_PRECONDITION for a run that did neither, or has undone what it
+// did.
+func (r *Run) Retry(ctx context.Context) error {
+	e := r.engine
+	if r.first != nil {
+		r.first.end.Store(nil)
+	}
+	if r.live() != nil {
+		if _, err := e.activate(ctx, r.id); err != nil && !errors.Is(err, errEnded) {
+			return err
+		}
+	}
+	d, err := e.read(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	before := d.seq
+	d.now = time.Now().Truncate(time.Millisecond)
+	if err := d.retry(""); err != nil {
+		return err
+	}
+	events := d.events
+	d.events = nil
+	if err := e.commit(ctx, d.runState, before, events, ""); err != nil {
+		if errors.Is(err, store.ErrWrongPosition) {
+			return fault.New(fault.Aborted, "workflow.Run.Retry", "somebody else has changed the run at the same moment")
+		}
+		return err
+	}
+	e.publish(events)
+	e.changed(r.id, d.end(nil))
+	if d.state.Final() {
+		return nil
+	}
+	_, err = actor.Ask(context.WithoutCancel(ctx), e.ref, func(reply actor.Reply[*liveRun]) engineMessage { return activate{r.id, d, reply} })
+	return err
 }
 
-// describe names a node in an error.
-func (t *nodeTrack) describe() string { return fmt.Sprintf("node %q (%s)", t.node.ID, t.node.Type) }
+// RerunOptions say how to repeat a run.
+type RerunOptions struct {
+	// From is the node to begin with: what does not depend on it is taken over
+	// from the run. Empty: everything is done again.
+	From string
+	// Version is the version to run; 0: that of the run.
+	Version int64
+	// Inputs, if not nil, replace those of the run.
+	Inputs map[string]string
+	// OutputDir, if not empty, replaces that of the run.
+	OutputDir string
+	RequestID string
+}
+
+// rerun is what a run takes over from an earlier one.
+type rerun struct {
+	of      string
+	results []Event // of nodes that need not be run again
+}
+
+// Rerun repeats a run as a new one. Errors: NOT_FOUND if From is no node of the
+// version, and those of [Engine.Start].
+func (r *Run) Rerun(ctx context.Context, o RerunOptions) (*Run, error) {
+	d, err := r.engine.read(ctx, r.id)
+	if err != nil {
+		return nil, err
+	}
+	start := StartOptions{
+		Version: d.start.Version, Inputs: d.start.Inputs, OutputDir: d.start.OutputDir, Key: d.start.Key, Trigger: "rerun of " + r.id,
+		Priority: d.start.Priority, RequestID: o.RequestID, rerun: &rerun{of: r.id},
+	}
+	if o.Version > 0 {
+		start.Version = o.Version
+	}
+	if o.Inputs != nil {
+		start.Inputs = o.Inputs
+	}
+	if o.OutputDir != "" {
+		start.OutputDir = o.OutputDir
+	}
+	if o.From != "" {
+		definition, err := r.engine.definition(ctx, d.definition.Name, start.Version, start.Inputs)
+		if err != nil {
+			return nil, err
+		}
+		if start.rerun.results, err = d.takeOver(definition, o.From); err != nil {
+			return nil, err
+		}
+	}
+	return r.engine.Start(ctx, d.definition.Name, start)
+}
+
+// takeOver lists the results that a new run from a node on need not compute.
+func (d *decider) takeOver(definition *Definition, from string) ([]Event, error) {
+	first := definition.step(from)
+	if first == nil || first.scope.owner != nil {
+		return nil, &fault.Error{
+			Code: fault.NotFound, Op: "workflow.Run.Rerun", Target: from, Message: "the version has no such node outside of loops",
+			Hint: definition.closestNode(from),
+		}
+	}
+	again := map[int]bool{first.at: true}
+	for queue := []int{first.at}; len(queue) > 0; queue = queue[1:] {
+		for _, next := range definition.steps.steps[queue[0]].dependents {
+			if !again[next] {
+				again[next] = true
+				queue = append(queue, next)
+			}
+		}
+	}
+	var results []Event
+	for _, def := range definition.steps.steps {
+		s := d.find(def.id, nil)
+		if again[def.at] || s == nil || s.status != StateCompleted && s.status != StateSkipped {
+			continue
+		}
+		e := Event{Type: NodeCompleted, Node: def.id, Attempt: s.attempt, Handle: s.handle, Output: s.output, Nodes: s.data}
+		if s.status == StateSkipped {
+			e = Event{Type: NodeSkipped, Node: def.id}
+		}
+		results = append(results, e)
+	}
+	return results, nil
+}

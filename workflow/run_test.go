@@ -16,7 +16,7 @@ import (
 
 // inLab runs f in a bubble that ends with every goroutine, so that a run that
 // leaks one fails its test. Logs go nowhere but into the returned buffer.
-func inLab(t *testing.T, text string, l *lab, f func(t *testing.T, start func(options StartOptions) *Run)) {
+func inLab(t *testing.T, text string, l *lab, f func(t *testing.T, start func(options flowOptions) flowRun)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(text)}}, "w.yaml", LoadOptions{Registry: l.registry()})
@@ -24,8 +24,8 @@ func inLab(t *testing.T, text string, l *lab, f func(t *testing.T, start func(op
 			t.Fatal(err)
 		}
 		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-		f(t, func(options StartOptions) *Run {
-			r, err := Start(t.Context(), sys, d, options)
+		f(t, func(options flowOptions) flowRun {
+			r, err := startFlowRun(t.Context(), sys, d, options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,8 +72,8 @@ nodes:
 func TestRun(t *testing.T) {
 	t.Parallel()
 	l := &lab{}
-	inLab(t, diamond, l, func(t *testing.T, start func(StartOptions) *Run) {
-		r := start(StartOptions{})
+	inLab(t, diamond, l, func(t *testing.T, start func(flowOptions) flowRun) {
+		r := start(flowOptions{})
 		info, err := r.Wait(t.Context())
 		if err != nil || info.State != StateCompleted {
 			t.Fatalf("%s: %v", info.State, err)
@@ -126,8 +126,8 @@ func TestUnreadOutputs(t *testing.T) {
 	t.Parallel()
 	for from, want := range map[string]string{"keep": "90 out, 0 set aside, 10 filtered", "keep.else": "10 out, 0 set aside, 90 filtered"} {
 		text := strings.Replace(strings.Replace(line(100, ""), "n > 0", "n > 10", 1), "from: keep", "from: "+from, 1)
-		inLab(t, text, &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
-			info, err := start(StartOptions{}).Wait(t.Context())
+		inLab(t, text, &lab{}, func(t *testing.T, start func(flowOptions) flowRun) {
+			info, err := start(flowOptions{}).Wait(t.Context())
 			if err != nil || !strings.Contains(figures(info), "keep completed: 100 in, "+want) {
 				t.Errorf("%s: %v\n%s", from, err, figures(info))
 			}
@@ -138,10 +138,10 @@ func TestUnreadOutputs(t *testing.T) {
 // Req W1: one definition runs many times at once, each run by itself.
 func TestConcurrentRuns(t *testing.T) {
 	t.Parallel()
-	inLab(t, diamond, &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
-		var runs []*Run
+	inLab(t, diamond, &lab{}, func(t *testing.T, start func(flowOptions) flowRun) {
+		var runs []flowRun
 		for range 50 {
-			runs = append(runs, start(StartOptions{}))
+			runs = append(runs, start(flowOptions{}))
 		}
 		ids := map[string]bool{}
 		for i, r := range runs {
@@ -166,34 +166,10 @@ func TestLargestDefinition(t *testing.T) {
 		fmt.Fprintf(&text, "  - {id: n%d, type: filter, from: n%d, with: {where: n > 0}}\n", i, i-1)
 	}
 	fmt.Fprintf(&text, "  - {id: out, type: sink.memory, from: n%d}\n", NodesMax-2)
-	inLab(t, text.String(), &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
-		info, err := start(StartOptions{}).Wait(t.Context())
+	inLab(t, text.String(), &lab{}, func(t *testing.T, start func(flowOptions) flowRun) {
+		info, err := start(flowOptions{}).Wait(t.Context())
 		if err != nil || info.RowsOut() != 300 || len(info.Nodes) != NodesMax {
 			t.Errorf("%d rows, %v", info.RowsOut(), err)
-		}
-	})
-}
-
-// Req W5: what happens is kept in order, and published.
-func TestRunHistory(t *testing.T) {
-	t.Parallel()
-	l := &lab{}
-	inLab(t, line(50, ""), l, func(t *testing.T, start func(StartOptions) *Run) {
-		r := start(StartOptions{})
-		info, err := r.Wait(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, e := range r.History() {
-			if e.RunID != info.ID || e.Workflow != "line" || e.At.IsZero() {
-				t.Errorf("event %+v", e)
-			}
-			got = append(got, strings.TrimSpace(fmt.Sprint(e.Type, " ", e.Node, " ", e.Rows)))
-		}
-		first, last := got[0], got[len(got)-1]
-		if first != "WorkflowStarted  0" || last != "WorkflowCompleted  50" || len(got) != 8 {
-			t.Errorf("history: %q", got)
 		}
 	})
 }
@@ -211,33 +187,11 @@ nodes:
 `, rows, source)
 }
 
-// Subscribers see that something has changed, at the latest the end.
-func TestSubscribe(t *testing.T) {
-	t.Parallel()
-	inLab(t, line(1000, ""), &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
-		r := start(StartOptions{})
-		changes, cancel := r.Subscribe()
-		defer cancel()
-		seen := int64(-1)
-		for info := r.Info(); !info.State.Final(); info = r.Info() {
-			<-changes
-			if out := info.RowsOut(); out < seen {
-				t.Errorf("rows go back from %d to %d", seen, out)
-			} else {
-				seen = out
-			}
-		}
-		late, cancelLate := r.Subscribe()
-		defer cancelLate()
-		<-late
-	})
-}
-
 // Req W9, O1: the snapshot has the keys that the console and scripts read.
 func TestRunInfoJSON(t *testing.T) {
 	t.Parallel()
-	inLab(t, line(4, ", reject_every: 3"), &lab{}, func(t *testing.T, start func(StartOptions) *Run) {
-		info, err := start(StartOptions{}).Wait(t.Context())
+	inLab(t, line(4, ", reject_every: 3"), &lab{}, func(t *testing.T, start func(flowOptions) flowRun) {
+		info, err := start(flowOptions{}).Wait(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,11 +200,11 @@ func TestRunInfoJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const want = `{"id":"ID","workflow":"line","state":"completed","started":"2000-01-01T00:00:00Z","finished":"2000-01-01T00:00:00Z",` +
+		const want = `{"id":"ID","workflow":"line","version":0,"state":"completed","started":"0001-01-01T00:00:00Z","start":{"version":0},"events":0,` +
 			`"nodes":[{"id":"in","type":"source.rows","role":"source","state":"completed","actor_path":"P","rows_in":4,"rows_out":3,` +
-			`"rejected":1,"filtered":0,"held":0,"made":0,"batches":1,"duration_ns":0},` +
+			`"sent":{"out":3},"rejected":1,"filtered":0,"held":0,"made":0,"batches":1,"duration_ns":0},` +
 			`{"id":"keep","type":"filter","role":"transform","state":"completed","actor_path":"P","rows_in":3,"rows_out":3,` +
-			`"rejected":0,"filtered":0,"held":0,"made":0,"batches":1,"duration_ns":0},` +
+			`"sent":{"out":3},"rejected":0,"filtered":0,"held":0,"made":0,"batches":1,"duration_ns":0},` +
 			`{"id":"out","type":"sink.memory","role":"sink","state":"completed","actor_path":"P","rows_in":3,"rows_out":3,` +
 			`"rejected":0,"filtered":0,"held":0,"made":0,"batches":1,"duration_ns":0,"artifact":{"type":"memory","path":"out"}}],` +
 			`"edges":[{"from":"in","handle":"out","to":"keep","rows":3},{"from":"keep","handle":"out","to":"out","rows":3}],` +

@@ -3,209 +3,386 @@ package workflow
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/store"
 )
 
-// runActor is the actor of a run: it feeds what has happened to the machine
-// and does what that decides. Its children are the nodes' actors.
+// liveRun is a run in memory.
+type liveRun struct {
+	engine   *Engine
+	id       string
+	workflow string
+	ref      actor.Ref[runMessage]
+	leaving  atomic.Bool // its actor ends; it will be read from the store again
+	end      atomic.Pointer[runEnd]
+
+	// mu guards the state against those who look. The actor holds it while it
+	// decides and commits, so that nobody sees what is not committed.
+	mu    sync.Mutex
+	state *decider
+	next  *decider // what the actor begins with, once
+	flows map[string]*flow
+}
+
+// runMessage is what the actor of a run is told.
+type runMessage interface{ isRunMessage() }
+
+type (
+	runBegins struct{}
+	stepEnded struct {
+		node      string
+		iteration []int
+		attempt   int
+		result    result
+	}
+	undoEnded struct {
+		attempt int
+		result  result
+	}
+	timeCame struct {
+		node      string
+		iteration []int
+	}
+	// runCommand has something decided that somebody wishes.
+	runCommand struct {
+		decide func(d *decider) error
+		reply  actor.Reply[struct{}]
+	}
+)
+
+// idleCheck looks whether the run has nothing to do.
+type idleCheck struct{}
+
+func (idleCheck) isRunMessage()  {}
+func (runBegins) isRunMessage()  {}
+func (stepEnded) isRunMessage()  {}
+func (undoEnded) isRunMessage()  {}
+func (timeCame) isRunMessage()   {}
+func (runCommand) isRunMessage() {}
+
+// runActor is the actor of a run: it has decided what follows from what has
+// happened, commits that, and only then has it done.
 type runActor struct {
-	run     *Run
-	machine *machine
-	nodes   map[string]actor.Ref[nodeMessage]
+	run     *liveRun
+	cancel  map[*step]context.CancelCauseFunc // of attempts under way
+	touched bool                              // something has come since it was looked last
+	failed  error                             // of the last attempt that failed, as it was
 }
 
-func newRunActor(r *Run) *runActor {
-	return &runActor{run: r, machine: newMachine(r.definition), nodes: map[string]actor.Ref[nodeMessage]{}}
-}
-
-// Start spawns the nodes, each after those that it feeds, so that it can be
-// given their references. The youngest child is the first to be stopped, so
-// that the sources end before what they feed, and first of all the guard.
-func (a *runActor) Start(ctx *actor.Context[input]) error {
+// Start reads the run from the store, unless it was handed over.
+func (a *runActor) Start(ctx *actor.Context[runMessage]) error {
 	r := a.run
-	for _, id := range slices.Backward(r.definition.order) {
-		t := r.node(id)
-		n := newNodeActor(r, t, ctx.Self(), a.nodes)
-		ref, err := actor.Spawn(ctx, actor.Spec[nodeMessage]{
-			Name:        id,
-			New:         func() actor.Behavior[nodeMessage] { return n },
-			Mailbox:     actor.Mailbox{Capacity: max(r.definition.QueueBatches, mailboxMin)},
-			Restart:     actor.Temporary,
-			StopTimeout: nodeStopTimeout,
-			Type:        t.node.Type,
-		})
-		if err != nil {
+	a.cancel = map[*step]context.CancelCauseFunc{}
+	state := r.next
+	r.next = nil
+	if state == nil { // after a failure
+		var err error
+		if state, err = r.engine.read(ctx, r.id); err != nil {
 			return err
 		}
-		t.path = ref.Address().Path
-		a.nodes[id] = ref
+		defer func() { _ = ctx.Self().TryTell(runBegins{}) }()
 	}
-	_, err := actor.Spawn(ctx, actor.Spec[nodeMessage]{
-		New:     func() actor.Behavior[nodeMessage] { return guard{r} },
-		Restart: actor.Temporary,
-		Type:    "workflow.guard",
-	})
-	return err
-}
-
-// mailboxMin is the least room in a node's mailbox: a source asks itself for
-// its next batch while the message of the present one still counts.
-const mailboxMin = 2
-
-// guard is the first of a run's children to end. Its end tells the others,
-// which may be waiting for each other or for the outside, that theirs is near.
-type guard struct{ run *Run }
-
-// Receive is never called: nobody has the guard's reference.
-func (guard) Receive(*actor.Context[nodeMessage], nodeMessage) error { return nil }
-
-// Stop ends the context that the nodes work under.
-func (g guard) Stop(*actor.Context[nodeMessage]) error {
-	g.run.cancel(errStopped)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state, r.flows = state, map[string]*flow{}
+	ctx.After(r.engine.options.Idle, idleCheck{})
 	return nil
 }
 
-// judge is the supervisor's decision on a node that failed: it stays, so that
-// it can clean up in its turn, and the run is told.
-func (r *Run) judge(child actor.Address, err error) actor.Directive {
-	id := child.Path[strings.LastIndexByte(child.Path, '/')+1:]
-	if i := slices.IndexFunc(r.nodes, func(t *nodeTrack) bool { return t.node.ID == id }); i >= 0 {
-		if _, panicked := errors.AsType[*actor.PanicError](err); panicked {
-			err = &fault.Error{Message: r.nodes[i].describe(), Cause: err}
-		}
-		r.nodes[i].setState(StateFailed, err)
-		_ = r.ref.TryTell(nodeFailed{node: id, err: err})
+// Receive takes in what has happened.
+func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
+	d := a.run.state
+	if d.state.Final() {
+		return a.late(m)
 	}
-	return actor.ResumeChild
+	var wish error
+	err := a.decide(ctx, func() {
+		switch m := m.(type) {
+		case runBegins:
+			d.advance()
+		case stepEnded:
+			if s := d.find(m.node, m.iteration); s != nil && s.attempt == m.attempt {
+				delete(a.cancel, s)
+			}
+			delete(a.run.flows, Instance(m.node, m.iteration))
+			if m.result.err != nil {
+				a.failed = m.result.err
+			}
+			d.ended(m.node, m.iteration, m.attempt, m.result)
+		case undoEnded:
+			d.undoEnded(m.attempt, m.result)
+		case timeCame:
+			d.woke(m.node, m.iteration)
+		case runCommand:
+			wish = m.decide(d)
+		}
+	})
+	if command, ok := m.(runCommand); ok {
+		switch {
+		case err != nil:
+			command.reply.Fail(err)
+		case wish != nil:
+			command.reply.Fail(wish)
+		default:
+			command.reply.Send(struct{}{})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if _, first := m.(runBegins); first {
+		a.takeUp(ctx, d.root)
+	}
+	if d.state.Final() || a.idle(ctx, m) {
+		a.run.leaving.Store(true)
+		ctx.Stop()
+	}
+	return nil
 }
 
-// Receive feeds an input to the machine.
-func (a *runActor) Receive(ctx *actor.Context[input], in input) error {
-	for queue := []input{in}; len(queue) > 0; queue = queue[1:] {
-		for _, c := range a.machine.step(queue[0]) {
-			if next := a.do(ctx, c); next != nil {
-				queue = append(queue, next)
+// idle reports whether the run has only waited for so long that it should leave
+// memory.
+func (a *runActor) idle(ctx *actor.Context[runMessage], m runMessage) bool {
+	if _, asked := m.(idleCheck); !asked {
+		a.touched = true
+		return false
+	}
+	idle := !a.touched && !a.run.state.busy()
+	a.touched = false
+	if !idle {
+		ctx.After(a.run.engine.options.Idle, idleCheck{})
+	}
+	return idle
+}
+
+// end is how the run ended, or nil. An error that has the same text is better
+// than what is recorded, as it has its causes.
+func (d *decider) end(failed error) *runEnd {
+	if !d.state.Final() {
+		return nil
+	}
+	end := &runEnd{info: d.info(nil)}
+	end.err = end.info.failure()
+	if failed != nil && end.err != nil && end.err.Error() == failed.Error() {
+		end.err = failed
+	}
+	return end
+}
+
+// late answers a command to a run that has ended.
+func (a *runActor) late(m runMessage) error {
+	if command, ok := m.(runCommand); ok {
+		command.reply.Fail(errEnded)
+	}
+	return nil
+}
+
+// decide lets f decide, commits what was decided and has it done.
+func (a *runActor) decide(ctx *actor.Context[runMessage], f func()) error {
+	r := a.run
+	d := r.state
+	r.mu.Lock()
+	before := d.seq
+	d.now = time.Now().Truncate(time.Millisecond) // as the store keeps it
+	f()
+	events := d.events
+	d.events = nil
+	err := r.engine.commit(ctx, d.runState, before, events, "")
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	aborts := d.aborts
+	d.aborts = nil
+	for _, s := range aborts {
+		if cancel := a.cancel[s]; cancel != nil {
+			cancel(ErrCancelled)
+		}
+	}
+	for i := range events {
+		a.effect(ctx, &events[i])
+	}
+	if len(events) > 0 {
+		r.engine.publish(events)
+		end := d.end(a.failed)
+		r.end.Store(end)
+		r.engine.changed(r.id, end)
+	}
+	return nil
+}
+
+// effect has done what an event calls for.
+func (a *runActor) effect(ctx *actor.Context[runMessage], e *Event) {
+	d := a.run.state
+	switch e.Type {
+	case NodeStarted, NodeWaiting, NodeRetried:
+		if s := d.find(e.Node, e.Iteration); s != nil {
+			a.act(ctx, s, e.Attempt, e.Type == NodeStarted)
+		}
+	case NodeCompensating:
+		a.undo(ctx)
+	case NodeUndoRetried:
+		ctx.After(e.Until.Sub(d.now), timeCame{})
+	case WorkflowResumed:
+		a.takeUp(ctx, d.root)
+	}
+}
+
+// act has done what the present state of a step calls for. The step may have
+// gone on since the event: then a later event has it done.
+func (a *runActor) act(ctx *actor.Context[runMessage], s *step, attempt int, begins bool) {
+	switch {
+	case s.attempt != attempt || s.scope.closing && s.status != StateRunning:
+	case s.status == StateRunning && begins && s.def.body == nil && a.cancel[s] == nil:
+		a.execute(ctx, s)
+	case s.status == StateWaiting && !begins && !s.until.IsZero():
+		ctx.After(max(time.Until(s.until), 0), timeCame{s.def.id, s.scope.iteration()})
+	}
+}
+
+// takeUp has done what a state calls for that was read from the store.
+func (a *runActor) takeUp(ctx *actor.Context[runMessage], s *scope) {
+	if s == a.run.state.root && a.run.state.undoTry > 0 {
+		if until := a.run.state.undoUntil; !until.IsZero() {
+			ctx.After(max(time.Until(until), 0), timeCame{})
+		} else {
+			a.undo(ctx)
+		}
+	}
+	for i := range s.steps {
+		st := &s.steps[i]
+		for _, index := range openScopes(st) {
+			a.takeUp(ctx, st.scopes[index])
+		}
+		if st.active() {
+			a.act(ctx, st, st.attempt, st.status == StateRunning)
+		}
+	}
+}
+
+// Stop ends what is under way, and notes when the run must be in memory again.
+func (a *runActor) Stop(ctx *actor.Context[runMessage]) error {
+	r := a.run
+	r.leaving.Store(true)
+	for _, cancel := range a.cancel {
+		cancel(errInterrupted)
+	}
+	r.mu.Lock()
+	d := r.state
+	var until time.Time
+	if d != nil && !d.state.Final() {
+		until = d.nextWake()
+	}
+	r.mu.Unlock()
+	if !until.IsZero() {
+		_ = r.engine.ref.TryTell(sleepRun{r.id, until}) // an engine that ends need not know
+	}
+	r.engine.forget(r)
+	return nil
+}
+
+var errInterrupted = fault.New(fault.Canceled, "workflow", "the engine is stopping; the step is done again with the next one")
+
+// nextWake is the first time at which something is due in a run of which
+// nothing is under way, or zero.
+func (d *decider) nextWake() time.Time {
+	first := d.undoUntil
+	var walk func(s *scope)
+	walk = func(s *scope) {
+		for i := range s.steps {
+			st := &s.steps[i]
+			if st.status == StateWaiting && !st.until.IsZero() && (first.IsZero() || st.until.Before(first)) {
+				first = st.until
+			}
+			for _, inner := range st.scopes {
+				walk(inner)
 			}
 		}
 	}
+	walk(d.root)
+	return first
+}
+
+// busy reports whether work is under way that must not be interrupted.
+func (d *decider) busy() bool {
+	var walk func(s *scope) bool
+	walk = func(s *scope) bool {
+		for i := range s.steps {
+			st := &s.steps[i]
+			if st.status == StateRunning && st.def.body == nil {
+				return true
+			}
+			for _, inner := range st.scopes {
+				if walk(inner) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return walk(d.root) || d.undoTry > 0 && d.undoUntil.IsZero()
+}
+
+// commit makes events durable. What keeps it from that for a time is waited
+// for: the work they tell of has been done, and is not to be done again.
+func (e *Engine) commit(ctx context.Context, r *runState, before int64, events []Event, request string) error {
+	if len(events) == 0 {
+		return nil
+	}
+	for len(events) > 0 {
+		n := min(len(events), commitEvents)
+		last := n == len(events)
+		batch, err := e.batch(r, before, events[:n], last, request)
+		if err != nil {
+			return err
+		}
+		if err := e.commitBatch(ctx, batch, before); err != nil {
+			return err
+		}
+		before += int64(n)
+		events = events[n:]
+	}
 	return nil
 }
 
-// do carries out a command. What it brings about at once is returned.
-func (a *runActor) do(ctx *actor.Context[input], c command) input {
-	switch c.do {
-	case doOpen:
-		return a.tell(ctx, c.node, openNode{})
-	case doRead:
-		return a.tell(ctx, c.node, readSource{})
-	case doPrepare:
-		return a.tell(ctx, c.node, prepareSink{})
-	case doCommit:
-		return a.tell(ctx, c.node, commitSink{})
-	case doVerify:
-		if err := checkConservation(a.run.nodes, a.run.edges); err != nil {
-			return nodeFailed{err: err}
+// commitEvents is how many events are committed at a time at most: with what
+// goes with them they stay below a store's limit of changes.
+const commitEvents = 5000
+
+// commitBatch commits until it has succeeded, cannot succeed, or ctx ends.
+func (e *Engine) commitBatch(ctx context.Context, batch *store.Batch, before int64) error {
+	for attempt := 1; ; attempt++ {
+		_, err := e.store.Commit(ctx, batch)
+		if err == nil {
+			return nil
 		}
-		if err := a.run.rejects.prepare(); err != nil {
-			return nodeFailed{err: err}
+		if wrong, ok := errors.AsType[*store.PositionError](err); ok && attempt > 1 &&
+			int64(wrong.Actual) == before+int64(len(batch.Appends[0].Events)) {
+			return nil // an earlier attempt, of unknown outcome, has done it
 		}
-		return rowsVerified{}
-	case doFileRejects:
-		if err := a.run.rejects.commit(); err != nil {
-			return nodeFailed{err: err}
+		if !fault.CodeOf(err).Transient() || ctx.Err() != nil {
+			return err
 		}
-		return rejectsFiled{}
-	case doRecord:
-		a.record(ctx, c.event, c.node)
-	case doStop:
-		a.run.beginStop(a.machine.outcome)
-		// From within it does not wait: it begins when this handler has returned.
-		_ = ctx.Self().Stop(ctx)
+		delay := commitRetry.Delay(attempt)
+		e.log.Error("a run cannot be recorded at present; it waits", "delay", delay, "error", err)
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(err, ctx.Err())
+		}
 	}
-	return nil
 }
 
-// tell tells a node what to do. Nothing else is under way when nodes are told
-// something, so that it waits no longer than a handler takes to return.
-func (a *runActor) tell(ctx context.Context, node string, m nodeMessage) input {
-	if err := a.nodes[node].Tell(ctx, m); err != nil {
-		return nodeFailed{node: node, err: err}
+// publish tells the event stream of the actor system what has happened.
+func (e *Engine) publish(events []Event) {
+	for _, event := range events {
+		actor.Publish(e.sys, event)
 	}
-	return nil
-}
-
-// record adds an event to the history and publishes it.
-func (a *runActor) record(ctx *actor.Context[input], event EventType, node string) {
-	e := Event{Type: event, Node: node}
-	if node != "" {
-		info, _ := a.run.node(node).info()
-		e.Error = info.Error
-		if event != NodeStarted {
-			e.Duration, e.Rows = info.Duration, info.RowsOut
-		}
-		if event == NodeFailed {
-			e.ErrorCode = fault.CodeOf(a.machine.outcome.err)
-		}
-	}
-	actor.Publish(ctx.System(), a.run.record(e))
-}
-
-// Stop gives the run its final state. By now every node has cleaned up.
-func (a *runActor) Stop(ctx *actor.Context[input]) error {
-	r := a.run
-	var committed []string
-	for _, t := range r.nodes {
-		if info, _ := t.info(); info.Role == RoleSink && info.State == StateCompleted {
-			committed = append(committed, info.ID)
-		}
-	}
-	o := a.machine.interrupt(committed, errStopped)
-	err := r.rejects.abort()
-	if o.state != StateCompleted {
-		o.err = r.withCleanup(o.err)
-	}
-	event := Event{Type: WorkflowCompleted, Duration: time.Since(r.started), Rows: r.Info().RowsOut()}
-	switch o.state {
-	case StateFailed:
-		event.Type = WorkflowFailed
-	case StateCancelled:
-		event.Type = WorkflowCancelled
-	}
-	if o.err != nil {
-		event.Error, event.ErrorCode = o.err.Error(), fault.CodeOf(o.err)
-	}
-	event = r.record(event)
-	r.finish(o)
-	actor.Publish(ctx.System(), event)
-	return err
-}
-
-// withCleanup adds to the error of a run what could not be undone.
-func (r *Run) withCleanup(err error) error {
-	for _, t := range r.nodes {
-		t.mu.Lock()
-		if t.cleanup != nil && t.node.Role == RoleSink {
-			err = fmt.Errorf("%w; then %w", err, t.cleanup)
-		}
-		t.mu.Unlock()
-	}
-	return err
-}
-
-// beginStop ends the work of the nodes, once the outcome is decided.
-func (r *Run) beginStop(o outcome) {
-	r.mu.Lock()
-	r.state = StateStopping
-	r.notify()
-	r.mu.Unlock()
-	if o.err == nil {
-		o.err = context.Canceled
-	}
-	r.cancel(o.err)
 }

@@ -89,7 +89,7 @@ func (a *app) startNode(ctx context.Context, config node.Config, options node.Op
 
 // dev serves until it is told to stop.
 func (a *app) dev(ctx context.Context, config node.Config, definition *workflow.Definition) error {
-	n, err := a.startNode(ctx, config, node.Options{Workflow: definition})
+	n, err := a.startNode(ctx, config, node.Options{Workflow: definition, WorkflowFiles: weather.Files()})
 	if err != nil {
 		return err
 	}

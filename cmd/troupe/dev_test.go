@@ -156,7 +156,7 @@ func TestDevShutdownTimeout(t *testing.T) {
 	if r.code != exitFailed || !strings.Contains(r.stderr, "troupe: the node did not stop within 500ms: ") {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
 	}
-	expectLog(t, r.stderr, "node stopping", "a workflow run is cancelled because the node stops", "node stopped with something left behind")
+	expectLog(t, r.stderr, "node stopping", "a workflow run is interrupted because the node stops; it goes on when the node starts again", "node stopped with something left behind")
 }
 
 // Req O1, S4: what keeps a node from starting is one clear line.

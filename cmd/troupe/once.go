@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/examples/weather"
 	"github.com/troupe-dev/troupe/node"
 	"github.com/troupe-dev/troupe/workflow"
 )
@@ -94,7 +95,7 @@ func (a *app) devOnce(ctx context.Context, flags *configFlags, settings *node.Se
 // what kept the scenario from being played at all.
 func (o *onceRun) execute(ctx context.Context, a *app, config node.Config) error {
 	start := time.Now()
-	options := node.Options{Workflow: o.definition, Hooks: []actor.Hooks{{Restarted: o.onRestart}}}
+	options := node.Options{Workflow: o.definition, WorkflowFiles: weather.Files(), Hooks: []actor.Hooks{{Restarted: o.onRestart}}}
 	if o.quiet != nil {
 		options.Log = o.quiet
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -76,23 +77,26 @@ func (l *progressLine) clear() {
 
 // follow draws a run's figures until it has ended.
 func (l *progressLine) follow(run *workflow.Run) {
+	done := run.Done()
 	if !l.live {
-		<-run.Done()
+		<-done
 		return
 	}
-	changes, cancel := run.Subscribe()
+	changes, cancel := run.Changes()
 	defer cancel()
 	defer l.clear()
 	for {
 		select {
-		case <-run.Done():
+		case <-done:
 			return
 		case <-changes:
-			l.draw(progressText(run.Info(), time.Now()))
+			if info, err := run.Info(context.Background()); err == nil {
+				l.draw(progressText(info, time.Now()))
+			}
 		}
 		// Changes that come meanwhile are one change when the time is over.
 		select {
-		case <-run.Done():
+		case <-done:
 			return
 		case <-time.After(progressInterval):
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/node"
+	"github.com/troupe-dev/troupe/store"
+	"github.com/troupe-dev/troupe/store/sqlite"
 	"github.com/troupe-dev/troupe/telemetry"
 	"github.com/troupe-dev/troupe/workflow"
 )
@@ -62,10 +66,21 @@ end, the same as the console's API gives.`,
 func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *workflow.Definition, out string) error {
 	line := newProgressLine(a.stderr)
 	log := telemetry.NewLogger(line, config.Log.Level)
-	sys := actor.NewSystem(actor.Options{Name: config.Name, Logger: log, ShutdownTimeout: config.ShutdownTimeout})
-	run, err := workflow.Start(ctx, sys, definition, workflow.StartOptions{OutputDir: out, Log: log})
+	// What the run does is recorded as in a node, but only for as long as it takes.
+	dir, err := os.MkdirTemp("", "troupe-run-")
 	if err != nil {
 		return err
+	}
+	defer os.RemoveAll(dir)
+	s, err := sqlite.Open(ctx, filepath.Join(dir, node.StoreFile), sqlite.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	sys := actor.NewSystem(actor.Options{Name: config.Name, Logger: log, ShutdownTimeout: config.ShutdownTimeout})
+	run, err := startRun(ctx, sys, s, definition, workflow.EngineOptions{Registry: node.NodeTypes(), OutputDir: out, Log: log})
+	if err != nil {
+		return errors.Join(err, sys.Stop(context.WithoutCancel(ctx)))
 	}
 	info, err := a.await(ctx, config.ShutdownTimeout, sys, run, line)
 	if printed := a.printRun(info); printed != nil {
@@ -80,6 +95,18 @@ func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *w
 	return &exitError{exitInterrupted, err}
 }
 
+// startRun starts a run of a definition with an engine of its own.
+func startRun(ctx context.Context, sys *actor.System, s store.Store, definition *workflow.Definition, options workflow.EngineOptions) (*workflow.Run, error) {
+	engine, err := workflow.Open(ctx, sys, s, options)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := engine.Deploy(ctx, definition, ""); err != nil {
+		return nil, err
+	}
+	return engine.Start(ctx, definition.Name, workflow.StartOptions{Inputs: definition.Given()})
+}
+
 // await waits for the end of a run and of the system. Once ctx has ended, which
 // cancels the run, it waits no longer than the shutdown timeout.
 func (a *app) await(ctx context.Context, timeout time.Duration, sys *actor.System, run *workflow.Run, line *progressLine) (workflow.RunInfo, error) {
@@ -92,11 +119,14 @@ func (a *app) await(ctx context.Context, timeout time.Duration, sys *actor.Syste
 	case <-ended:
 	case <-ctx.Done():
 	}
-	// What has ended stops at once; what was cancelled has the timeout to end.
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	stopErr := sys.Stop(stopCtx)
+	if ctx.Err() != nil {
+		_ = run.Cancel(stopCtx, "") // a run that ended at the same moment needs none
+	}
 	info, err := run.Wait(stopCtx)
+	stopErr := sys.Stop(stopCtx)
+	<-ended
 	line.clear()
 	if err == nil {
 		err = stopErr

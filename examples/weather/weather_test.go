@@ -1,13 +1,11 @@
 package weather_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/csv"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,13 +14,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/actor/actortest"
 	"github.com/troupe-dev/troupe/examples/weather"
 	"github.com/troupe-dev/troupe/workflow"
 	csvconnector "github.com/troupe-dev/troupe/workflow/connector/csv"
 	sqlconnector "github.com/troupe-dev/troupe/workflow/connector/sql"
 	"github.com/troupe-dev/troupe/workflow/transform"
+	"github.com/troupe-dev/troupe/workflow/workflowtest"
 )
 
 func registry() *workflow.Registry {
@@ -40,18 +38,8 @@ func run(t *testing.T, inputs map[string]string, definition func(workflow.LoadOp
 	if err != nil {
 		t.Fatal(err)
 	}
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	t.Cleanup(func() {
-		if err := sys.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
 	out := filepath.Join(t.TempDir(), "results")
-	r, err := workflow.Start(t.Context(), sys, d, workflow.StartOptions{OutputDir: out})
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := r.Wait(t.Context())
+	info, err := workflowtest.Run(t.Context(), d, workflow.EngineOptions{Registry: registry(), Files: weather.Files(), OutputDir: out})
 	if err != nil {
 		t.Fatal(err)
 	}

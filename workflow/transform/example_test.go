@@ -3,15 +3,14 @@ package transform_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing/fstest"
 
-	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
 	"github.com/troupe-dev/troupe/workflow/transform"
+	"github.com/troupe-dev/troupe/workflow/workflowtest"
 )
 
 const days = `day,sky,mm,people
@@ -46,14 +45,7 @@ nodes:
 		return
 	}
 	defer os.RemoveAll(dir)
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer sys.Stop(context.Background())
-	run, err := workflow.Start(context.Background(), sys, definition, workflow.StartOptions{OutputDir: dir})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	info, err := run.Wait(context.Background())
+	info, err := workflowtest.Run(context.Background(), definition, workflow.EngineOptions{Registry: registry, Files: files, OutputDir: dir})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,59 +1,53 @@
-// Package workflowtest runs workflows in tests of node types.
+// Package workflowtest runs workflows in tests of node types, and in examples:
+// on a real engine and a real store, which last as long as the run.
 //
-//	files := workflowtest.Files{"w.yaml": definition, "rain.csv": rows}
-//	info, err := files.Run(t, registry, t.TempDir())
+//	info, err := workflowtest.Run(ctx, definition, workflow.EngineOptions{Registry: registry, OutputDir: dir})
 package workflowtest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"testing"
-	"testing/fstest"
+	"os"
+	"path/filepath"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/store/sqlite"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
-// Files are those beside a definition, by their names.
-type Files map[string]string
-
-// FS is a file system with the files.
-func (f Files) FS() fstest.MapFS {
-	fsys := fstest.MapFS{}
-	for name, text := range f {
-		fsys[name] = &fstest.MapFile{Data: []byte(text)}
-	}
-	return fsys
-}
-
-// Load checks the definition in the file w.yaml.
-func (f Files) Load(r *workflow.Registry) (*workflow.Definition, error) {
-	return workflow.LoadFS(f.FS(), "w.yaml", workflow.LoadOptions{Registry: r})
-}
-
-// Run runs the definition in the file w.yaml to its end. Sinks write below dir.
-// A definition that is not valid fails the test; how the run ended is the result.
-func (f Files) Run(tb testing.TB, r *workflow.Registry, dir string) (workflow.RunInfo, error) {
-	tb.Helper()
-	d, err := f.Load(r)
+// Run runs a definition to its end and returns what became of it. The error is
+// that of [workflow.Run.Wait], or says what failed before. The run is cancelled
+// when ctx ends. A definition that workflow.LoadFS has read needs
+// [workflow.EngineOptions].Files.
+func Run(ctx context.Context, definition *workflow.Definition, options workflow.EngineOptions) (info workflow.RunInfo, err error) {
+	dir, err := os.MkdirTemp("", "workflowtest-")
 	if err != nil {
-		tb.Fatal(err)
+		return info, err
 	}
-	return Run(tb, d, dir)
-}
-
-// Run runs a definition to its end.
-func Run(tb testing.TB, d *workflow.Definition, dir string) (workflow.RunInfo, error) {
-	tb.Helper()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s, err := sqlite.Open(ctx, filepath.Join(dir, "store.db"), sqlite.Options{})
+	if err != nil {
+		return info, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
 	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer func() {
-		if err := sys.Stop(context.Background()); err != nil {
-			tb.Error(err)
-		}
-	}()
-	run, err := workflow.Start(tb.Context(), sys, d, workflow.StartOptions{OutputDir: dir})
+	defer func() { err = errors.Join(err, sys.Stop(context.WithoutCancel(ctx))) }()
+	engine, err := workflow.Open(ctx, sys, s, options)
 	if err != nil {
-		tb.Fatal(err)
+		return info, err
 	}
-	return run.Wait(tb.Context())
+	if _, err := engine.Deploy(ctx, definition, ""); err != nil {
+		return info, err
+	}
+	run, err := engine.Start(ctx, definition.Name, workflow.StartOptions{Inputs: definition.Given()})
+	if err != nil {
+		return info, err
+	}
+	info, err = run.Wait(ctx)
+	if ctx.Err() != nil && !info.State.Final() {
+		_ = run.Cancel(context.WithoutCancel(ctx), "") // a run that ended at the same moment needs none
+		return run.Wait(context.WithoutCancel(ctx))
+	}
+	return info, err
 }

@@ -3,14 +3,13 @@ package csv_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing/fstest"
 
-	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
+	"github.com/troupe-dev/troupe/workflow/workflowtest"
 )
 
 // A source reads a file of European spreadsheets, a sink writes it in the plain
@@ -48,14 +47,7 @@ nodes:
 		fmt.Println(err)
 		return
 	}
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer sys.Stop(context.Background())
-	run, err := workflow.Start(context.Background(), sys, definition, workflow.StartOptions{OutputDir: dir})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	info, err := run.Wait(context.Background())
+	info, err := workflowtest.Run(context.Background(), definition, workflow.EngineOptions{Registry: registry, Files: files, OutputDir: dir})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,16 +1,14 @@
 package csv
 
 import (
-	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/workflow"
+	"github.com/troupe-dev/troupe/workflow/workflowtest"
 )
 
 // A run never takes the place of a file that it reads, or of its own
@@ -80,12 +78,6 @@ func runFile(t *testing.T, file, dir string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer sys.Stop(context.Background())
-	run, err := workflow.Start(t.Context(), sys, definition, workflow.StartOptions{OutputDir: dir})
-	if err != nil {
-		return err
-	}
-	_, err = run.Wait(t.Context())
+	_, err = workflowtest.Run(t.Context(), definition, workflow.EngineOptions{Registry: registry, OutputDir: dir})
 	return err
 }

@@ -4,16 +4,15 @@ import (
 	"context"
 	stdsql "database/sql"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing/fstest"
 
-	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
 	"github.com/troupe-dev/troupe/workflow/connector/sql"
 	"github.com/troupe-dev/troupe/workflow/transform"
+	"github.com/troupe-dev/troupe/workflow/workflowtest"
 )
 
 // Two sinks write tables of one file. They appear together.
@@ -45,14 +44,7 @@ nodes:
 		fmt.Println(err)
 		return
 	}
-	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer sys.Stop(context.Background())
-	run, err := workflow.Start(context.Background(), sys, definition, workflow.StartOptions{OutputDir: dir})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	if _, err := run.Wait(context.Background()); err != nil {
+	if _, err := workflowtest.Run(context.Background(), definition, workflow.EngineOptions{Registry: registry, Files: files, OutputDir: dir}); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -19,10 +19,10 @@ func TestDecisions(t *testing.T) {
 	for _, tc := range []struct {
 		name, inputs, want string
 	}{
-		{"opening", "start", "record WorkflowStarted, open in, open f, open a, open b"},
-		{"nothing is read before all is open", "start, opened in, opened f, opened b", "record in NodeStarted, record f NodeStarted, record b NodeStarted"},
-		{"reading", open, "record b NodeStarted, read in"},
-		{"a node ends", open + ", ended in", "record in NodeCompleted"},
+		{"opening", "start", "open in, open f, open a, open b"},
+		{"nothing is read before all is open", "start, opened in, opened f, opened b", ""},
+		{"reading", open, "read in"},
+		{"a node ends", open + ", ended in", ""},
 		{"an end reported twice", open + ", ended in, ended in, ended f, ended a", ""},
 		{"all rows are handled", run, "verify"},
 		{"rows are lost", run + ", failed  lost", "stop failed  lost"},
@@ -30,15 +30,15 @@ func TestDecisions(t *testing.T) {
 		{"all or none is committed", run + ", verified, prepared a", ""},
 		{"rejects go first", commit, "file rejects"},
 		{"one sink after the other", commit + ", filed", "commit a"},
-		{"the next sink", commit + ", filed, committed a", "record a NodeCompleted, commit b"},
-		{"completed", commit + ", filed, committed a, committed b", "record b NodeCompleted, stop completed  "},
-		{"a commit fails", commit + ", filed, failed a broken", "record a NodeFailed, stop failed a broken"},
-		{"the second commit fails", commit + ", filed, committed a, failed b broken", "record b NodeFailed, stop failed b committed before it failed: a: broken"},
+		{"the next sink", commit + ", filed, committed a", "commit b"},
+		{"completed", commit + ", filed, committed a, committed b", "stop completed  "},
+		{"a commit fails", commit + ", filed, failed a broken", "stop failed a broken"},
+		{"the second commit fails", commit + ", filed, committed a, failed b broken", "stop failed b committed before it failed: a: broken"},
 		{"cancel while opening", "start, cancel", "stop cancelled  no more"},
 		{"cancel while running", open + ", cancel", "stop cancelled  no more"},
 		{"cancel before the commit", run + ", verified, cancel", "stop cancelled  no more"},
 		{"cancel is too late", commit + ", cancel", ""},
-		{"fail while opening", "start, opened in, failed a full", "record a NodeFailed, stop failed a full"},
+		{"fail while opening", "start, opened in, failed a full", "stop failed a full"},
 		{"the first failure counts", open + ", failed f first, failed a second, cancel, ended in", ""},
 	} {
 		m := newMachine(d)
@@ -124,7 +124,7 @@ func parseInput(text string) input {
 func (c command) print(m *machine) string {
 	names := map[commandKind]string{
 		doOpen: "open", doRead: "read", doVerify: "verify", doPrepare: "prepare", doFileRejects: "file rejects",
-		doCommit: "commit", doRecord: "record", doStop: "stop",
+		doCommit: "commit", doStop: "stop",
 	}
 	switch {
 	case c.do == doStop:
@@ -135,8 +135,6 @@ func (c command) print(m *machine) string {
 			err = m.outcome.err.Error()
 		}
 		return fmt.Sprintf("stop %s %s %s", m.outcome.state, m.outcome.node, err)
-	case c.event != "":
-		return strings.ReplaceAll(fmt.Sprintf("record %s %s", c.node, c.event), "  ", " ")
 	}
 	return strings.TrimSpace(names[c.do] + " " + c.node)
 }
