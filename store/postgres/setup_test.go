@@ -52,3 +52,34 @@ func commit(t testing.TB, s store.Store, b *store.Batch) store.Result {
 	}
 	return r
 }
+
+// beside runs a query on a connection of its own and returns its first number;
+// without a row it is 0.
+func beside(t *testing.T, s *postgrestest.Server, query string) int {
+	t.Helper()
+	ctx := context.Background()
+	config, err := pgx.ParseConfig(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["application_name"] = "test"
+	c, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(ctx)
+	rows, err := c.Query(ctx, query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	number := 0
+	for rows.Next() {
+		if values, err := rows.Values(); err == nil {
+			if n, ok := values[0].(int32); ok {
+				number = int(n)
+			}
+		}
+	}
+	return number
+}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ import (
 // KillOptions say how [Kill] is done.
 type KillOptions struct {
 	Open   Opener
-	Rounds int           // how often a process is killed; default 10
+	Rounds int           // how often a process is killed; default 10. STORETEST_ROUNDS goes before it
+	Acks   int           // the most batches that a process acknowledges before; default 400
 	Hold   time.Duration // of messages by the child; default 1 h. A server's engine waits that long after each kill
 }
 
@@ -46,9 +48,7 @@ const (
 // The calling test must be a top-level one, and do nothing else.
 func Kill(t *testing.T, o KillOptions) {
 	t.Helper()
-	if o.Rounds == 0 {
-		o.Rounds = 10
-	}
+	o.Rounds = rounds(t, o.Rounds)
 	if o.Hold == 0 {
 		o.Hold = time.Hour
 	}
@@ -60,11 +60,24 @@ func Kill(t *testing.T, o KillOptions) {
 	place := t.TempDir()
 	acked := make([]store.Position, killProducers)
 	for round := range o.Rounds {
-		if err := killOnce(t, place, rnd.IntN(400), acked); err != nil {
+		if err := killOnce(t, place, rnd.IntN(cmp.Or(o.Acks, 400)), acked); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 	}
 	verifyKilled(t, o, place, acked)
+}
+
+// rounds returns how often something is done: as the variable STORETEST_ROUNDS
+// says, or else as the test does.
+func rounds(t *testing.T, n int) int {
+	t.Helper()
+	if text := os.Getenv("STORETEST_ROUNDS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 {
+			t.Fatalf("STORETEST_ROUNDS is %q, want a number", text)
+		}
+	}
+	return cmp.Or(n, 10)
 }
 
 // killOnce runs a child until it has acknowledged n batches, and kills it.
@@ -220,17 +233,26 @@ func returnAll(ctx context.Context, s store.Store, all []store.Message) error {
 }
 
 func handle(ctx context.Context, s store.Store, m store.Message) error {
+	b, err := effect(m)
+	if err == nil {
+		_, err = s.Commit(ctx, b)
+	}
+	return err
+}
+
+// effect is what handling a message means: its number is appended where those of
+// its producer are, and the message acknowledged.
+func effect(m store.Message) (*store.Batch, error) {
 	text, _, _ := strings.Cut(string(m.Data), " ")
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return fmt.Errorf("message %d of producer %s: %w", m.ID, m.Key, err)
+		return nil, fmt.Errorf("message %d of producer %s: %w", m.ID, m.Key, err)
 	}
-	_, err = s.Commit(ctx, &store.Batch{
+	return &store.Batch{
 		Appends: []store.Append{{Stream: store.Stream("done/" + m.Key), Expected: store.Position(n - 1), Events: []store.Event{{Data: []byte(text)}}}},
 		Cursors: []store.Cursor{{Scope: "done", Producer: store.Producer(m.Key), Seq: uint64(n)}}, //nolint:gosec // it counts from 1
 		Acks:    []store.Ack{{Receipt: m.Receipt}},
-	})
-	return err
+	}, nil
 }
 
 // verifyKilled handles what is left and checks everything.
@@ -242,28 +264,37 @@ func verifyKilled(t *testing.T, o KillOptions, place string, acked []store.Posit
 			t.Error(err)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	if c, can := s.(store.Checker); can {
 		if findings, err := c.Check(ctx); err != nil || len(findings) > 0 {
 			t.Errorf("Check: %v, %v", findings, err)
 		}
 	}
-	left := func() int64 {
-		all, err := s.QueueStats(ctx, store.QueueFilter{Prefix: "work"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var n int64
-		for _, q := range all {
-			n += q.Ready + q.Held + q.Delayed
-		}
-		return n
-	}
-	if err := consume(ctx, s, time.Hour, 0, func() bool { return left() == 0 }); err != nil {
+	if err := consume(ctx, s, time.Hour, 0, func() bool { return leftIn(ctx, t, s) == 0 }); err != nil {
 		t.Fatalf("handling what is left: %v", err)
 	}
-	var total store.Position
+	t.Logf("%d batches were acknowledged in %d lives", verifyStreams(ctx, t, s, acked), o.Rounds)
+}
+
+// leftIn counts the messages that are not handled yet.
+func leftIn(ctx context.Context, t *testing.T, s store.Store) int64 {
+	t.Helper()
+	all, err := s.QueueStats(ctx, store.QueueFilter{Prefix: "work"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int64
+	for _, q := range all {
+		n += q.Ready + q.Held + q.Delayed
+	}
+	return n
+}
+
+// verifyStreams checks that all that was acknowledged is there, and that all that
+// is there was handled. It returns how much was acknowledged.
+func verifyStreams(ctx context.Context, t *testing.T, s store.Store, acked []store.Position) (total store.Position) {
+	t.Helper()
 	for i, want := range acked {
 		sent := countStream(ctx, t, s, killStream("sent", i))
 		done := countStream(ctx, t, s, killStream("done", i))
@@ -275,10 +306,10 @@ func verifyKilled(t *testing.T, o KillOptions, place string, acked []store.Posit
 		}
 		total += want
 	}
-	t.Logf("%d batches were acknowledged in %d lives", total, o.Rounds)
 	if total == 0 {
 		t.Error("no batch was acknowledged at all")
 	}
+	return total
 }
 
 // countStream counts the events of a stream and checks that they are 1, 2, 3, ….

@@ -10,7 +10,9 @@
 // share; [New] gives it a server of its own, to kill and restart, or with a small
 // disk. Where PostgreSQL is not installed the test is skipped.
 //
-// Servers keep their files in one temporary folder and, as PostgreSQL refuses to
+// Servers keep their files in memory (/dev/shm) where that has 4 GiB of room: no
+// test can cut the power, and short of that it is like a disk. Benchmarks have
+// them on the disk of the temporary folder. The files are in one folder, and, as PostgreSQL refuses to
 // run as root, run as another user then. A guard, a shell that waits for the end
 // of the test process, stops what is left and removes the folder, so that a test
 // process that is killed leaves nothing behind. No goroutine is left running.
@@ -145,7 +147,8 @@ func (s *Server) Restart(tb testing.TB, sig syscall.Signal) {
 	s.Resume(tb)
 }
 
-// Resume starts a server that was stopped.
+// Resume starts a server that was stopped or has ended by itself. It returns when
+// the server accepts connections; one that does already stays as it is.
 func (s *Server) Resume(tb testing.TB) {
 	tb.Helper()
 	if err := s.resume(); err != nil {
