@@ -45,11 +45,11 @@ func (m *mutant) Commit(ctx context.Context, b *store.Batch) (store.Result, erro
 	case "ignores the fence":
 		c.Fence = store.Fence{}
 	case "loses an acknowledgement":
-		if len(b.Acks) > 0 && m.every(20) {
+		if len(b.Acks) > 0 && m.every(2) {
 			c.Acks = b.Acks[1:]
 		}
 	case "loses a message":
-		if len(b.Puts) == 1 && b.Puts[0].Dedup == 0 && m.every(20) {
+		if len(b.Puts) == 1 && b.Puts[0].Dedup == 0 && m.every(2) {
 			p := b.Puts[0]
 			p.Queue = "nowhere"
 			c.Puts = []store.Put{p}
