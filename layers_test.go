@@ -46,7 +46,7 @@ const floors = `
 	cluster broker < cluster/etcd cluster/memory
 
 	# 8: durable graphs and schedules; WebRTC sessions
-	workflow signaling rtc < workflow/workflowtest < workflow/transform workflow/connector/...
+	workflow signaling rtc < workflow/workflowtest < workflow/transform workflow/connector/json < workflow/connector/...
 
 	# 9: metrics, logs, traces, health
 	telemetry

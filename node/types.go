@@ -1,9 +1,16 @@
 package node
 
 import (
+	"os"
+
 	"github.com/troupe-dev/troupe/workflow"
+	"github.com/troupe-dev/troupe/workflow/connector/console"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
+	"github.com/troupe-dev/troupe/workflow/connector/json"
+	"github.com/troupe-dev/troupe/workflow/connector/memory"
+	"github.com/troupe-dev/troupe/workflow/connector/parquet"
 	"github.com/troupe-dev/troupe/workflow/connector/sql"
+	"github.com/troupe-dev/troupe/workflow/connector/text"
 	"github.com/troupe-dev/troupe/workflow/transform"
 )
 
@@ -11,8 +18,13 @@ import (
 // is a new one each time, so that a program can add its own.
 func NodeTypes() *workflow.Registry {
 	r := workflow.NewRegistry()
+	console.Register(r, os.Stdout)
 	csv.Register(r)
+	json.Register(r)
+	memory.Register(r)
+	parquet.Register(r)
 	sql.Register(r)
+	text.Register(r)
 	transform.Register(r)
 	return r
 }

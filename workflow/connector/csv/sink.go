@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -45,7 +44,7 @@ func planSink(c *workflow.Check, config SinkConfig) workflow.SinkPlan {
 		c.Report("path", fmt.Sprintf("%q names a directory; expected a file", config.Path), "add a file name, such as "+config.Path+"rows.csv")
 	}
 	return workflow.SinkPlan{New: func(env *workflow.Env) (workflow.Sink, error) {
-		return &sink{path: env.OutputPath(config.Path), key: env.Key, header: config.Header, delimiter: delimiter, null: config.NullText}, nil
+		return &sink{OutputFile: env.OutputFile("csv", config.Path), header: config.Header, delimiter: delimiter, null: config.NullText}, nil
 	}}
 }
 
@@ -54,29 +53,19 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // sink writes one file. It implements [workflow.Sink], [workflow.Preparer] and
 // [workflow.Producer].
 type sink struct {
-	path      string
-	key       string
+	*workflow.OutputFile
 	header    bool
 	delimiter byte
 	null      string
 
-	file *files.Staged
 	line []byte
 	text []byte
 }
 
 // Open begins the file and writes its header.
 func (s *sink) Open(_ context.Context, schema workflow.Schema) error {
-	file, err := files.CreateFor(s.path, s.key)
-	if err != nil {
-		return s.fault("csv.Open", err)
-	}
-	s.file = file
-	if path, err := filepath.Abs(file.Path()); err == nil {
-		s.path = path
-	}
-	if !s.header {
-		return nil
+	if err := s.Create(); err != nil || !s.header {
+		return err
 	}
 	s.line = s.line[:0]
 	for i, name := range schema.Names() {
@@ -134,25 +123,5 @@ func (s *sink) appendField(quote bool) {
 
 func (s *sink) writeLine() error {
 	s.line = append(s.line, '\n')
-	_, err := s.file.Write(s.line)
-	return s.fault("csv.Write", err)
+	return s.Append(s.line)
 }
-
-// Prepare puts everything on disk.
-func (s *sink) Prepare(context.Context) error { return s.fault("csv.Prepare", s.file.Prepare()) }
-
-// Commit gives the file its name.
-func (s *sink) Commit(context.Context) error { return s.fault("csv.Commit", s.file.Commit()) }
-
-// Abort removes what was written.
-func (s *sink) Abort(context.Context) error {
-	if s.file == nil {
-		return nil
-	}
-	return s.fault("csv.Abort", s.file.Abort())
-}
-
-// Artifact names the file.
-func (s *sink) Artifact() workflow.Artifact { return workflow.Artifact{Type: "csv", Path: s.path} }
-
-func (s *sink) fault(op string, err error) error { return fileFault(op, s.path, err) }

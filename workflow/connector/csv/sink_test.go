@@ -23,7 +23,9 @@ var allKinds = workflow.MustSchema(
 	workflow.Column{Name: "t", Kind: workflow.KindTime},
 )
 
-func newSink(path string) *sink { return &sink{path: path, header: true, delimiter: ','} }
+func newSink(path string) *sink {
+	return &sink{OutputFile: (&workflow.Env{}).OutputFile("csv", path), header: true, delimiter: ','}
+}
 
 // writeAll writes batches as a run does.
 func writeAll(t *testing.T, s *sink, schema workflow.Schema, batches ...workflow.Batch) {
@@ -99,7 +101,7 @@ func TestSinkOptions(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "out.csv")
 	schema := workflow.MustSchema(workflow.Column{Name: "a", Kind: workflow.KindString}, workflow.Column{Name: "b", Kind: workflow.KindInt})
-	s := &sink{path: path, delimiter: ';', null: "NULL"}
+	s := &sink{OutputFile: (&workflow.Env{}).OutputFile("csv", path), delimiter: ';', null: "NULL"}
 	writeAll(t, s, schema, workflow.Batch{Schema: schema, Rows: []workflow.Row{
 		{workflow.String("NULL"), workflow.Int(1)}, {{}, {}}, {workflow.String(""), workflow.Int(2)}, {workflow.String("a,b;c"), workflow.Int(3)},
 	}})
@@ -194,7 +196,7 @@ func TestRoundTrip(t *testing.T) {
 		null := []string{"", "NULL", "\\N"}[rnd.IntN(3)]
 		s.delimiter, s.null = []byte{',', ';', '\t', '|'}[rnd.IntN(4)], null
 		writeAll(t, s, schema, workflow.Batch{Schema: schema, Rows: rows})
-		text := contents(t, s.path)
+		text := contents(t, s.Artifact().Path)
 		in := sourceOf(t, fmt.Sprintf("%s\ndelimiter: %q\nnulls: [%q]", with, s.delimiter, null), text)
 		batches, rejects := read(t, in, 7)
 		var got []workflow.Row

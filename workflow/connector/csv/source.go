@@ -48,11 +48,11 @@ type source struct {
 func (s *source) Open(context.Context) error {
 	file, err := s.open(s.path)
 	if err != nil {
-		return fileFault("csv.Open", s.path, err)
+		return workflow.FileError("csv.Open", s.path, err)
 	}
 	s.file = file
 	if info, err := file.Stat(); err == nil && info.IsDir() {
-		return fileFault("csv.Open", s.path, files.ErrDirectory)
+		return workflow.FileError("csv.Open", s.path, files.ErrDirectory)
 	}
 	head, err := s.layout.begin(file)
 	if err != nil {
@@ -100,7 +100,7 @@ func (l *layout) begin(file io.Reader) (beginning, error) {
 	case errors.Is(err, io.EOF):
 		return b, &fault.Error{Code: fault.FailedPrecondition, Op: "csv.Open", Target: l.path, Message: "the file is empty; expected a header", Hint: "give it a header, or set header: false"}
 	case err != nil:
-		return b, fileFault("csv.Open", l.path, err)
+		return b, workflow.FileError("csv.Open", l.path, err)
 	case rec.reason != "":
 		return b, &fault.Error{Code: fault.FailedPrecondition, Op: "csv.Open", Target: l.path + ":1", Message: "the header cannot be read: " + rec.reason}
 	case !utf8.ValidString(rec.raw):
@@ -138,7 +138,7 @@ func (s *source) Read(ctx context.Context, max int) (workflow.Batch, []workflow.
 			if errors.Is(err, io.EOF) {
 				return batch, rejects, io.EOF
 			}
-			return batch, rejects, fileFault("csv.Read", fmt.Sprintf("%s:%d", s.path, s.records.line+1), err)
+			return batch, rejects, workflow.FileError("csv.Read", fmt.Sprintf("%s:%d", s.path, s.records.line+1), err)
 		}
 		if rec.raw == "" && rec.reason == "" && s.fields != 1 {
 			continue
@@ -208,5 +208,5 @@ func (s *source) Close() error {
 	if s.file == nil {
 		return nil
 	}
-	return fileFault("csv.Close", s.path, s.file.Close())
+	return workflow.FileError("csv.Close", s.path, s.file.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/yamldoc"
 	"github.com/troupe-dev/troupe/secret"
+	"github.com/troupe-dev/troupe/workflow"
 )
 
 // Database names a database: by its URL, or by a reference to a secret that
@@ -110,7 +111,7 @@ func (d Database) locate(path func(string) (string, error)) (location, error) {
 	}
 	if file, ok := sqlitePath(text); ok {
 		if l.path, err = path(file); err != nil {
-			return l, pathFault("sql.Open", file, err)
+			return l, workflow.FileError("sql.Open", file, err)
 		}
 		l.target, l.identity = l.path, sqliteScheme+l.path
 	}

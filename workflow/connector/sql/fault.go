@@ -9,31 +9,7 @@ import (
 	"strings"
 
 	"github.com/troupe-dev/troupe/fault"
-	"github.com/troupe-dev/troupe/internal/files"
 )
-
-// pathCodes says which failure of a path is which kind of fault.
-var pathCodes = map[files.Reason]fault.Code{
-	files.Other:        fault.Unknown,
-	files.NoSpace:      fault.ResourceExhausted,
-	files.TooManyOpen:  fault.ResourceExhausted,
-	files.Denied:       fault.PermissionDenied,
-	files.ReadOnly:     fault.FailedPrecondition,
-	files.Missing:      fault.NotFound,
-	files.Directory:    fault.InvalidArgument,
-	files.NotDirectory: fault.InvalidArgument,
-	files.NotRegular:   fault.InvalidArgument,
-	files.TooLong:      fault.InvalidArgument,
-}
-
-// pathFault explains an error of the operating system.
-func pathFault(op, path string, err error) error {
-	if _, ok := errors.AsType[*fault.Error](err); ok {
-		return err
-	}
-	reason, cause, hint := files.Explain(err)
-	return &fault.Error{Code: pathCodes[reason], Op: op, Target: path, Hint: hint, Cause: cause}
-}
 
 // fault explains an error of a statement or a connection; nil stays nil.
 func (l location) fault(op string, err error) error {

@@ -162,7 +162,7 @@ func describeAt(ctx context.Context, l location, query string, params []workflow
 		limit = " LIMIT 1"
 	}
 	// The line break ends a comment at the end of the query.
-	text := "SELECT * FROM (" + strings.TrimRight(query, "; \t\r\n") + "\n) AS described" + limit
+	text := "SELECT * FROM (" + strings.TrimRight(query, "; \t\r\n") + "\n) AS described" + limit //nolint:gosec // the definition's own query
 	rows, err := db.QueryContext(ctx, text, bind(l.dialect, params)...)
 	if err != nil {
 		return nil, l.fault("sql.Open", err)
@@ -248,7 +248,7 @@ func (s *source) Open(ctx context.Context) (err error) {
 	if s.tx, err = s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: s.at.path == ""}); err != nil {
 		return s.fault("sql.Open", err)
 	}
-	if s.result, err = s.tx.QueryContext(ctx, s.query, bind(s.at.dialect, s.params)...); err != nil {
+	if s.result, err = s.tx.QueryContext(ctx, s.query, bind(s.at.dialect, s.params)...); err != nil { //nolint:rowserrcheck // Read does
 		return s.fault("sql.Open", err)
 	}
 	names, err := s.result.Columns()

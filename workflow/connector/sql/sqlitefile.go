@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/internal/files"
+	"github.com/troupe-dev/troupe/workflow"
 )
 
 // busyTimeoutMillis is how long a run waits for another writer of its file.
@@ -53,7 +54,7 @@ func (s *fileSession) take(ctx context.Context) error {
 	for {
 		before, made, err := makeFile(s.at.path)
 		if err != nil {
-			return pathFault("sql.Open", s.at.path, err)
+			return workflow.FileError("sql.Open", s.at.path, err)
 		}
 		lockErr := s.lockMade(ctx, made)
 		if now, err := os.Stat(s.at.path); err == nil && os.SameFile(before, now) {

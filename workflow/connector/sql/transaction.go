@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/workflow"
 )
 
 // keysTable holds the idempotency keys of the runs that have written to a
@@ -40,7 +41,7 @@ func (t *transactions) join(ctx context.Context, run string, l location) (*trans
 	if l.path != "" {
 		path, err := resolve(l.path)
 		if err != nil {
-			return nil, pathFault("sql.Open", path, err)
+			return nil, workflow.FileError("sql.Open", path, err)
 		}
 		l.path, l.target, l.identity = path, path, sqliteScheme+path
 	}
