@@ -6,6 +6,7 @@ import (
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/console"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
+	"github.com/troupe-dev/troupe/workflow/connector/http"
 	"github.com/troupe-dev/troupe/workflow/connector/json"
 	"github.com/troupe-dev/troupe/workflow/connector/memory"
 	"github.com/troupe-dev/troupe/workflow/connector/parquet"
@@ -20,6 +21,7 @@ func NodeTypes() *workflow.Registry {
 	r := workflow.NewRegistry()
 	console.Register(r, os.Stdout)
 	csv.Register(r)
+	http.Register(r)
 	json.Register(r)
 	memory.Register(r)
 	parquet.Register(r)

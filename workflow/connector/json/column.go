@@ -39,6 +39,28 @@ type column struct {
 	required bool
 }
 
+// Columns read the values of declared columns from objects. They are immutable
+// and safe for concurrent use.
+type Columns struct{ columns []column }
+
+// NewColumns checks declarations that stand under the key columns, and gives
+// their columns and schema. If they are wrong, it reports that and returns
+// false.
+func NewColumns(c *workflow.Check, config workflow.Mapping[ColumnConfig]) (Columns, workflow.Schema, bool) {
+	columns, schema, ok := columnsOf(c, config)
+	return Columns{columns}, schema, ok
+}
+
+// Fill fills a row, of the length of the schema, from the text of an object. If
+// that is not possible, the reason says why, and column where.
+func (c Columns) Fill(text []byte, row workflow.Row) (column, reason string) {
+	o, reason := parseObject(text)
+	if reason != "" {
+		return "", reason
+	}
+	return fill(c.columns, o, row)
+}
+
 // columnsOf turns the configuration into columns and their schema.
 func columnsOf(c *workflow.Check, config workflow.Mapping[ColumnConfig]) (columns []column, schema workflow.Schema, ok bool) {
 	var declared []workflow.Column
@@ -157,4 +179,23 @@ func fill(columns []column, o object, row workflow.Row) (name, reason string) {
 		row[i] = v
 	}
 	return "", ""
+}
+
+// Lookup is the text at a path of names joined by dots in a document. What is
+// missing or null is empty; what is neither a text nor a number is an error.
+func Lookup(document []byte, path string) (string, error) {
+	var root object
+	if err := json.Unmarshal(document, &root); err != nil {
+		return "", fmt.Errorf("expected an object with %s, found %s", path, kindOfText(document))
+	}
+	c := column{name: path, kind: workflow.KindString, path: strings.Split(path, ".")}
+	raw := c.find(root)
+	if kind := kindOfText(raw); kind != "a text" && kind != "a number" && kind != "null" && kind != "nothing" {
+		return "", fmt.Errorf("expected a text at %s, found %s", path, kind)
+	}
+	v, reason := c.value(root)
+	if reason != "" {
+		return "", fmt.Errorf("%s: %s", path, reason)
+	}
+	return v.String(), nil
 }

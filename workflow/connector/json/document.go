@@ -69,6 +69,23 @@ func inferDocument(c *workflow.Check, file io.Reader, config DocumentConfig) wor
 	return f.config()
 }
 
+// Array reads the elements of an array within a document as a stream, each
+// with a bound on its length. It is used by one goroutine at a time.
+type Array struct{ array *array }
+
+// NewArray goes to the array at a path of names joined by dots; the empty path
+// is the document itself. No element may have more than limit bytes.
+func NewArray(src io.Reader, path string, limit int) (*Array, error) {
+	a := newArray(src, limit)
+	if err := a.enter(path); err != nil {
+		return nil, err
+	}
+	return &Array{a}, nil
+}
+
+// Next gives the text of the next element, or io.EOF after the last one.
+func (a *Array) Next() ([]byte, error) { return a.array.next() }
+
 // array reads the elements of an array within a document.
 type array struct {
 	budget  *budget

@@ -31,23 +31,13 @@ var sinkType = workflow.SinkType[SinkConfig]{
 // sink writes one file.
 type sink struct {
 	*workflow.OutputFile
-	names [][]byte // of the columns, with what stands around them
-	line  []byte
+	encoder *Encoder
+	line    []byte
 }
 
 // Open begins the file.
 func (s *sink) Open(_ context.Context, schema workflow.Schema) error {
-	for i, name := range schema.Names() {
-		quoted, err := json.Marshal(name)
-		if err != nil {
-			return err
-		}
-		before := ","
-		if i == 0 {
-			before = "{"
-		}
-		s.names = append(s.names, append(append([]byte(before), quoted...), ':'))
-	}
+	s.encoder = NewEncoder(schema)
 	return s.Create()
 }
 
@@ -57,18 +47,39 @@ func (s *sink) Write(ctx context.Context, batch workflow.Batch) error {
 		return err
 	}
 	for _, row := range batch.Rows {
-		s.line = s.line[:0]
-		for i, v := range row {
-			text, err := v.MarshalJSON()
-			if err != nil {
-				return err
-			}
-			s.line = append(append(s.line, s.names[i]...), text...)
-		}
-		s.line = append(s.line, "}\n"...)
+		s.line = append(s.encoder.Append(s.line[:0], row), '\n')
 		if err := s.Append(s.line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Encoder writes rows of a schema as objects.
+type Encoder struct {
+	names [][]byte // of the columns, with what stands around them
+}
+
+// NewEncoder makes an encoder.
+func NewEncoder(schema workflow.Schema) *Encoder {
+	e := &Encoder{}
+	for i, name := range schema.Names() {
+		before := ","
+		if i == 0 {
+			before = ""
+		}
+		quoted, _ := json.Marshal(name) // a text can be marshaled
+		e.names = append(e.names, append(append([]byte(before), quoted...), ':'))
+	}
+	return e
+}
+
+// Append appends a row to dst as a JSON object on one line.
+func (e *Encoder) Append(dst []byte, row workflow.Row) []byte {
+	dst = append(dst, '{')
+	for i, v := range row {
+		text, _ := v.MarshalJSON() // every value can be marshaled
+		dst = append(append(dst, e.names[i]...), text...)
+	}
+	return append(dst, '}')
 }
