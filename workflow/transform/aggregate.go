@@ -134,9 +134,19 @@ func (a *aggregate) groupOf(keys []workflow.Value) *group {
 
 // Flush gives one row for each group, sorted by the keys.
 func (a *aggregate) Flush(context.Context) (workflow.Output, error) {
+	batch, err := a.take(func(*group) bool { return true })
+	return workflow.Output{Batch: batch}, err
+}
+
+// take gives a row for each group that is wanted, sorted by the keys, and drops
+// the group.
+func (a *aggregate) take(wanted func(*group) bool) (workflow.Batch, error) {
 	groups := make([]*group, 0, len(a.groups))
-	for _, g := range a.groups {
-		groups = append(groups, g)
+	for code, g := range a.groups {
+		if wanted(g) {
+			groups = append(groups, g)
+			delete(a.groups, code)
+		}
 	}
 	slices.SortFunc(groups, func(g, h *group) int {
 		for i := range g.key {
@@ -152,7 +162,7 @@ func (a *aggregate) Flush(context.Context) (workflow.Output, error) {
 		for i, fold := range g.fold {
 			v, err := fold.value()
 			if err != nil {
-				return workflow.Output{}, &fault.Error{
+				return workflow.Batch{}, &fault.Error{
 					Code: fault.FailedPrecondition, Op: "aggregate.Flush",
 					Message: fmt.Sprintf("%s of the column %q%s", a.measures[i].function, a.measures[i].name, a.named(g)), Cause: err,
 				}
@@ -160,8 +170,7 @@ func (a *aggregate) Flush(context.Context) (workflow.Output, error) {
 			rows[r][len(g.key)+i] = v
 		}
 	}
-	a.groups = nil
-	return workflow.Output{Batch: workflow.Batch{Schema: a.schema, Rows: rows}}, nil
+	return workflow.Batch{Schema: a.schema, Rows: rows}, nil
 }
 
 // named tells in a message which group it is about.

@@ -102,23 +102,24 @@ columns:
 }
 
 func planAggregate(c *workflow.Check, config AggregateConfig) workflow.TransformPlan {
-	a := aggregatePlan{groupsMax: config.MaxGroups, distinctMax: config.MaxDistinct}
-	var columns []workflow.Column
+	a, ok := planGroups(c, config, nil)
+	if !ok {
+		return workflow.TransformPlan{}
+	}
+	return workflow.TransformPlan{
+		Schema: a.schema,
+		New:    func(*workflow.Env) (workflow.Transform, error) { return newAggregate(a), nil },
+	}
+}
+
+// planGroups checks what to group by and what to fold. The groups have further
+// keys, and columns for them, in front.
+func planGroups(c *workflow.Check, config AggregateConfig, keys []key, columns ...workflow.Column) (aggregatePlan, bool) {
+	a := aggregatePlan{keys: keys, groupsMax: config.MaxGroups, distinctMax: config.MaxDistinct}
 	for _, k := range config.By {
-		key := key{name: k.Name}
-		var kind workflow.Kind
-		if k.Expr == "" {
-			at, column, ok := c.Column(k.path, k.Name)
-			if !ok {
-				continue
-			}
-			key.of, kind = operand{column: at}, column.Kind
-		} else {
-			program, ok := c.Compile(k.path, k.Expr)
-			if !ok {
-				continue
-			}
-			key.of, kind = operandOf(c.Input(), program), program.Kind()
+		key, kind, ok := planKey(c, k)
+		if !ok {
+			continue
 		}
 		a.keys = append(a.keys, key)
 		columns = append(columns, workflow.Column{Name: k.Name, Kind: kind})
@@ -140,17 +141,24 @@ func planAggregate(c *workflow.Check, config AggregateConfig) workflow.Transform
 		}
 	}
 	if c.Failed() {
-		return workflow.TransformPlan{}
+		return a, false
 	}
 	schema, ok := c.Schema("columns", columns...)
-	if !ok {
-		return workflow.TransformPlan{}
-	}
 	a.schema = schema
-	return workflow.TransformPlan{
-		Schema: schema,
-		New:    func(*workflow.Env) (workflow.Transform, error) { return newAggregate(a), nil },
+	return a, ok
+}
+
+// planKey checks one of what to group by.
+func planKey(c *workflow.Check, k Key) (key, workflow.Kind, bool) {
+	if k.Expr == "" {
+		at, column, ok := c.Column(k.path, k.Name)
+		return key{name: k.Name, of: operand{column: at}}, column.Kind, ok
 	}
+	program, ok := c.Compile(k.path, k.Expr)
+	if !ok {
+		return key{}, workflow.KindNull, false
+	}
+	return key{name: k.Name, of: operandOf(c.Input(), program)}, program.Kind(), true
 }
 
 // planMeasure checks one aggregate.

@@ -6,6 +6,10 @@
 //	select     keeps, orders and renames columns
 //	rename     renames columns
 //	aggregate  groups rows and sums them up
+//	window     the same by windows of time: tumbling, sliding, sessions
+//	join       pairs the rows of two inputs
+//	distinct   drops rows that were there before
+//	jq         changes rows by a filter of jq, also one into several
 //	sort       puts all rows in order
 //	limit      keeps the first rows
 //
@@ -13,9 +17,10 @@
 // see [workflow.Expr]. A row for which an expression fails, such as a division
 // by zero, is set aside with the reason; the other rows go on.
 //
-// Filter, compute, select, rename and limit hold no rows. Aggregate holds one
-// entry for each group, sort holds all rows; both have a bound on that, beyond
-// which the run fails.
+// Filter, compute, select, rename, limit and jq hold no rows. Aggregate and window
+// hold one entry for each group, distinct one for each different row, sessions
+// the rows that are in open ones, join one side, sort all rows. Each has a bound
+// on that, beyond which the run fails.
 package transform
 
 import (
@@ -26,7 +31,8 @@ import (
 
 // Register adds the node types of this package.
 func Register(r *workflow.Registry) {
-	r.Add(filterType, computeType, selectType, renameType, aggregateType, sortType, limitType)
+	r.Add(filterType, computeType, selectType, renameType, aggregateType, windowType, joinType, distinctType,
+		sortType, limitType, jqType)
 }
 
 // stateless gives Flush to transforms that hold nothing.

@@ -75,7 +75,7 @@ func run(t *testing.T, transform workflow.Transform, schema workflow.Schema, bat
 				r.side = append(r.side, handle+": "+show(row))
 			}
 		}
-		if accounted != len(in.Rows) {
+		if accounted != len(in.Rows)+out.Made {
 			t.Fatalf("%d of %d rows are accounted for", accounted, len(in.Rows))
 		}
 		r.take(t, out, schema)

@@ -230,17 +230,21 @@ func TestExamplesOfTypes(t *testing.T) {
 	columns = append(columns, workflow.Column{Name: "year", Kind: workflow.KindInt}, workflow.Column{Name: "month", Kind: workflow.KindInt},
 		workflow.Column{Name: "weather", Kind: workflow.KindString}, workflow.Column{Name: "date", Kind: workflow.KindDate})
 	schema := workflow.MustSchema(columns...)
+	stations := workflow.MustSchema(workflow.Column{Name: "at", Kind: workflow.KindTime}, workflow.Column{Name: "station", Kind: workflow.KindString},
+		workflow.Column{Name: "date", Kind: workflow.KindDate}, workflow.Column{Name: "mm", Kind: workflow.KindFloat},
+		workflow.Column{Name: "id", Kind: workflow.KindInt}, workflow.Column{Name: "tags", Kind: workflow.KindString})
 	r := workflow.NewRegistry()
 	Register(r)
 	for _, err := range []error{
 		exampleOf(filterType, schema), exampleOf(computeType, schema), exampleOf(selectType, schema), exampleOf(renameType, without(schema, "rain_mm")),
 		exampleOf(aggregateType, without(schema, "rain_mm")), exampleOf(sortType, schema), exampleOf(limitType, schema),
+		exampleOf(windowType, stations), exampleOf(distinctType, stations), exampleOf(jqType, stations),
 	} {
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	if n := len(r.Types()) - len(workflow.NewRegistry().Types()); n != 7 {
+	if n := len(r.Types()) - len(workflow.NewRegistry().Types()); n != 11 {
 		t.Errorf("%d types are registered", n)
 	}
 }

@@ -29,7 +29,7 @@ func run(t *testing.T, node string, files workflowtest.Files) (rows string, reje
 	if err != nil {
 		return "", nil, err
 	}
-	info, err := workflowtest.Run(t, d, t.TempDir())
+	info, err := files.Run(t, r, t.TempDir())
 	lines := []string{d.Nodes[0].Schema.String()}
 	for _, row := range store.Rows("out") {
 		lines = append(lines, show(row))

@@ -27,14 +27,15 @@ func read(t *testing.T, with string, data []byte) (schema, rows string, rejects 
 	r := workflow.NewRegistry()
 	Register(r)
 	store.Register(r)
-	d, err := workflowtest.Files{
+	files := workflowtest.Files{
 		"f.parquet": string(data),
 		"w.yaml":    "name: test\nbatch_rows: 7\nnodes:\n  - {id: in, type: source.parquet, with: {path: f.parquet" + with + "}}\n  - {id: out, type: sink.memory, from: in, with: {name: out}}\n",
-	}.Load(r)
+	}
+	d, err := files.Load(r)
 	if err != nil {
 		return "", "", nil, err
 	}
-	info, err := workflowtest.Run(t, d, t.TempDir())
+	info, err := files.Run(t, r, t.TempDir())
 	var lines []string
 	for _, row := range store.Rows("out") {
 		texts := make([]string, len(row))
