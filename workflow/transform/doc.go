@@ -10,6 +10,9 @@
 //	join       pairs the rows of two inputs
 //	distinct   drops rows that were there before
 //	jq         changes rows by a filter of jq, also one into several
+//
+// The type sql, which runs a query over the rows, is in workflow/connector/sql. To
+// map rows to others is to compute columns, and to select those that stay.
 //	sort       puts all rows in order
 //	limit      keeps the first rows
 //

@@ -1,5 +1,6 @@
 // Package sql reads rows from and writes rows to SQL databases: the node types
-// source.sql and sink.sql, for PostgreSQL, MySQL and MariaDB, and SQLite.
+// source.sql and sink.sql, for PostgreSQL, MySQL and MariaDB, and SQLite; and the
+// node type sql, which runs a query over the rows that come in.
 //
 // # Databases
 //
@@ -73,5 +74,5 @@ package sql
 
 import "github.com/troupe-dev/troupe/workflow"
 
-// Register adds the node types source.sql and sink.sql.
-func Register(r *workflow.Registry) { r.Add(sourceType, newSinkType()) }
+// Register adds the node types source.sql, sql and sink.sql.
+func Register(r *workflow.Registry) { r.Add(sourceType, transformType, newSinkType()) }

@@ -71,19 +71,7 @@ params: [inputs.since]`,
 }
 
 func planSource(c *workflow.Check, config SourceConfig) workflow.SourcePlan {
-	params := make([]workflow.Value, len(config.Params))
-	for i, expression := range config.Params {
-		path := workflow.IndexPath("params", i)
-		program, ok := c.Compile(path, expression)
-		if !ok {
-			continue
-		}
-		v, err := program.Eval(nil)
-		if err != nil {
-			c.Errorf(path, "%s", err)
-		}
-		params[i] = v
-	}
+	params := planParams(c, config.Params)
 	var columns []workflow.Column
 	for _, item := range config.Columns {
 		columns = append(columns, workflow.Column{Name: item.Key, Kind: item.Value})
@@ -106,6 +94,24 @@ func planSource(c *workflow.Check, config SourceConfig) workflow.SourcePlan {
 	return workflow.SourcePlan{Schema: schema, New: func(env *workflow.Env) (workflow.Source, error) {
 		return &source{database: config.Database, path: env.InputPath, query: string(config.Query), params: params, schema: schema}, nil
 	}}
+}
+
+// planParams evaluates the values of placeholders.
+func planParams(c *workflow.Check, expressions []workflow.Expr) []workflow.Value {
+	params := make([]workflow.Value, len(expressions))
+	for i, expression := range expressions {
+		path := workflow.IndexPath("params", i)
+		program, ok := c.Compile(path, expression)
+		if !ok {
+			continue
+		}
+		v, err := program.Eval(nil)
+		if err != nil {
+			c.Errorf(path, "%s", err)
+		}
+		params[i] = v
+	}
+	return params
 }
 
 // describe asks the database for the columns of the query's result.
