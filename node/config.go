@@ -134,8 +134,8 @@ type RunsConfig struct {
 	MaxActive int `yaml:"max_active"`
 }
 
-// WatchConfig holds the watchdog's limits: beyond the first three it raises an
-// alert, beyond the last two it isolates the actor until its figures fall.
+// WatchConfig holds the watchdog's limits: beyond Memory and CPU it isolates the
+// actor until its figures fall, beyond the others it raises an alert.
 type WatchConfig struct {
 	// Interval is the time between two looks at the tree. Default 1s. At least
 	// 10ms.
@@ -152,6 +152,15 @@ type WatchConfig struct {
 	// P99 is the handling time of one actor type above which an alert is
 	// raised, for 99 of 100 messages. Default 1s. 0 is off.
 	P99 time.Duration `yaml:"p99"`
+
+	// DeadLettersPerMinute is the number of durable messages that become dead
+	// letters within a minute above which an alert is raised. Default 10. 0 is
+	// off.
+	DeadLettersPerMinute int `yaml:"dead_letters_per_minute"`
+
+	// StoreFailuresPerMinute is how often the store may fail the node's durable
+	// actors within a minute before an alert is raised. Default 1. 0 is off.
+	StoreFailuresPerMinute int `yaml:"store_failures_per_minute"`
 
 	// Memory is the size above which an actor with its children is isolated.
 	// Default 512MiB. 0 is off.
@@ -180,7 +189,10 @@ func DefaultConfig() Config {
 			RestartsPerMinute: 3,
 			P99:               time.Second,
 			Memory:            512 << 20,
-			CPU:               80,
+
+			DeadLettersPerMinute:   10,
+			StoreFailuresPerMinute: 1,
+			CPU:                    80,
 		},
 	}
 }

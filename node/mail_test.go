@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/troupe-dev/troupe/actor/actortest"
@@ -332,4 +334,76 @@ func TestOpenMail(t *testing.T) {
 	if err := closeMail(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Req T1, F3: what happens to durable messages is at /metrics, and the overview
+// tells it by queue.
+func TestMailFigures(t *testing.T) {
+	t.Parallel()
+	d := &depot{handled: make(chan int, 100)}
+	n := startNode(t, testConfig(t), Options{Setup: d.setup})
+	d.tell(t, -1, -2)
+	awaitLetters(t, n.Mail(), 2)
+	n.Mail().figures.hooks(durable.Hooks{}).StoreFailed("parcels", store.ErrDisk)
+	n.Mail().figures.hooks(durable.Hooks{}).Retried("parcels", errNegative)
+	_, text := get(t, n.URL()+"metrics")
+	for _, want := range []string{"dlq_message_count 2", "durable_dead_letters_total 2", "durable_store_failures_total 1", "durable_retries_total 1", "rpc_calls_total", "rpc_retry_count 0"} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+	d.tell(t, 5)
+	d.await(t, 5)
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(testTimeout); ; <-poll.C {
+		o, err := n.Mail().Overview(t.Context())
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("overview: %+v, %v", o, err)
+		}
+		i := slices.IndexFunc(o.Queues, func(q console.Queue) bool { return q.Name == "receipts" })
+		if i < 0 || o.Queues[i].Ready != 1 {
+			continue // the figures may be a moment old
+		}
+		if o.DeadLetters != 2 || o.Queues[i].Actor != "" || o.Queues[i].Oldest.IsZero() {
+			t.Errorf("overview: %+v", o)
+		}
+		return
+	}
+}
+
+// A store is not counted more often than its size allows, and not at all while
+// nobody asks.
+func TestFiguresArePaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &countedStore{takes: 2 * time.Second}
+		var f figures
+		for range 100 {
+			if _, err := f.read(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Second)
+		}
+		if s.counts > 4 {
+			t.Errorf("counted %d times in 100 s, which took %v each time", s.counts, s.takes)
+		}
+	})
+}
+
+// countedStore takes its time to count letters.
+type countedStore struct {
+	store.Store
+	takes  time.Duration
+	counts int
+}
+
+func (s *countedStore) CountLetters(context.Context, store.LetterFilter) (int64, error) {
+	s.counts++
+	<-time.After(s.takes)
+	return 1, nil
+}
+
+func (s *countedStore) QueueStats(context.Context, store.QueueFilter) ([]store.QueueInfo, error) {
+	return nil, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/troupe-dev/troupe/durable"
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/store"
+	"github.com/troupe-dev/troupe/telemetry"
 )
 
 // Figures are read from the store when somebody asks, and not more often than
@@ -44,6 +45,7 @@ type storeFigures struct {
 	letters int64
 	queues  []store.QueueInfo
 	more    bool
+	read    bool // false: none of it is known
 }
 
 // queueEvents counts what happened to the messages of a queue.
@@ -72,10 +74,10 @@ func (f *figures) read(ctx context.Context, s store.Store) (storeFigures, error)
 	took := time.Since(begun)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if read.letters != f.latest.letters {
-		f.changes.Add(1)
-	}
 	if err == nil {
+		if read.letters != f.latest.letters {
+			f.changes.Add(1)
+		}
 		f.latest = read
 	}
 	f.err, f.next = err, time.Now().Add(max(figuresAge, figuresShare*took))
@@ -90,6 +92,7 @@ func readFigures(ctx context.Context, s store.Store) (read storeFigures, err err
 	if len(read.queues) > console.QueuesShown {
 		read.queues, read.more = read.queues[:console.QueuesShown], true
 	}
+	read.read = err == nil
 	return read, err
 }
 
@@ -160,4 +163,16 @@ func (f *figures) hooks(next durable.Hooks) durable.Hooks {
 			}
 		},
 	}
+}
+
+// Counts implements telemetry.MailSource.
+func (m *Mail) Counts() telemetry.MailCounts {
+	f := &m.figures
+	return telemetry.MailCounts{Retried: f.retried.Load(), Buried: f.buried.Load(), StoreFailures: f.failed.Load()}
+}
+
+// DeadLetters implements telemetry.MailSource.
+func (m *Mail) DeadLetters(ctx context.Context) (n int64, known bool) {
+	latest, err := m.figures.read(ctx, m.store)
+	return latest.letters, err == nil || latest.read
 }

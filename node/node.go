@@ -145,7 +145,7 @@ func New(config Config, options Options) (*Node, error) {
 	n.metrics = telemetry.NewMetrics(n.sys)
 	n.health = telemetry.NewHealth(n.sys)
 	n.watchdog = telemetry.NewWatchdog(n.sys, telemetry.WatchdogOptions{
-		Limits: limits(config.Watch), Interval: config.Watch.Interval, Logger: n.log,
+		Limits: limits(config.Watch), Interval: config.Watch.Interval, Logger: n.log, Mail: n.mailCounts,
 	})
 	n.health.SetWatchdog(n.watchdog)
 	n.health.Require("/watchdog", "/http")
@@ -175,6 +175,7 @@ func supervision(c ActorConfig) actor.Supervision {
 func limits(c WatchConfig) telemetry.Limits {
 	l := telemetry.Limits{
 		Mailbox: c.Mailbox, RestartsPerMinute: c.RestartsPerMinute, Latency: c.P99,
+		DeadLettersPerMinute: c.DeadLettersPerMinute, StoreFailuresPerMinute: c.StoreFailuresPerMinute,
 		MemoryBytes: int64(c.Memory), CPU: float64(c.CPU) / 100,
 		// A run is supposed to use all there is, and a node without its server
 		// cannot be seen.
@@ -188,6 +189,12 @@ func limits(c WatchConfig) telemetry.Limits {
 	}
 	if l.Latency == 0 {
 		l.Latency = -1
+	}
+	if l.DeadLettersPerMinute == 0 {
+		l.DeadLettersPerMinute = -1
+	}
+	if l.StoreFailuresPerMinute == 0 {
+		l.StoreFailuresPerMinute = -1
 	}
 	if l.MemoryBytes == 0 {
 		l.MemoryBytes = -1
@@ -234,6 +241,9 @@ func (n *Node) release() (err error) {
 	}
 	return err
 }
+
+// mailCounts are what the watchdog looks at: it is spawned when there is a mail.
+func (n *Node) mailCounts() telemetry.MailCounts { return n.mail.Counts() }
 
 // lossHooks notices when the HTTP server is gone for good: a node that nobody
 // can reach should end rather than linger.
@@ -331,6 +341,7 @@ func (n *Node) Start(ctx context.Context) error {
 		return errors.Join(err, listener.Close(), n.release(), n.closeLog())
 	}
 	n.mail = newMail(engine, n.store, n.options.Types, n.sys)
+	n.metrics.WatchMail(n.mail)
 	n.console = n.newConsole()
 	n.handler = n.routes()
 	n.http = &httpService{
@@ -423,6 +434,10 @@ func (n *Node) Mail() *Mail { return n.mail }
 // Types are the types of durable messages and events that the node can show; a
 // program adds its own.
 func (n *Node) Types() *wire.Registry { return n.options.Types }
+
+// Metrics are what /metrics shows. A program has them count the calls of its
+// services, telemetry.Metrics.CountCall, and watch its circuit breakers.
+func (n *Node) Metrics() *telemetry.Metrics { return n.metrics }
 
 // Runs are the node's workflow runs.
 func (n *Node) Runs() *Runs { return n.runs }

@@ -104,6 +104,12 @@ var settings = []setting{
 	{"watch.p99", "", "handling time above which an alert is raised; 0 is off", func(c *Config) binding {
 		return &durationValue{p: &c.Watch.P99, max: time.Hour}
 	}},
+	{"watch.dead_letters_per_minute", "", "new dead letters a minute above which an alert is raised; 0 is off", func(c *Config) binding {
+		return &intValue{p: &c.Watch.DeadLettersPerMinute, min: 0, max: 1 << 30}
+	}},
+	{"watch.store_failures_per_minute", "", "failures of the store a minute above which an alert is raised; 0 is off", func(c *Config) binding {
+		return &intValue{p: &c.Watch.StoreFailuresPerMinute, min: 0, max: 1 << 30}
+	}},
 	{"watch.memory", "", "size above which an actor with its children is isolated; 0 is off", func(c *Config) binding {
 		return &encodedValue{p: &c.Watch.Memory, want: "a size such as 512MiB"}
 	}},

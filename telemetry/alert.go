@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -11,14 +12,16 @@ import (
 type Rule string
 
 // The rules of a [Watchdog]. The first three look at all actors of a type
-// together and only raise alerts, the others look at actors and subtrees and
-// isolate those that break them.
+// together and the next two at the node's store; they only raise alerts. The
+// others look at actors and subtrees and isolate those that break them.
 const (
-	RuleMailbox  Rule = "mailbox"  // messages waiting in one mailbox
-	RuleRestarts Rule = "restarts" // restarts within the last minute
-	RuleLatency  Rule = "latency"  // 99th percentile of handler times in the last minute, in seconds
-	RuleMemory   Rule = "memory"   // bytes held
-	RuleCPU      Rule = "cpu"      // processors kept busy, 1 being one core
+	RuleMailbox  Rule = "mailbox"      // messages waiting in one mailbox
+	RuleRestarts Rule = "restarts"     // restarts within the last minute
+	RuleLatency  Rule = "latency"      // 99th percentile of handler times in the last minute, in seconds
+	RuleLetters  Rule = "dead letters" // messages that became dead letters within the last minute
+	RuleStore    Rule = "store"        // failures of the store met by durable actors within the last minute
+	RuleMemory   Rule = "memory"       // bytes held
+	RuleCPU      Rule = "cpu"          // processors kept busy, 1 being one core
 )
 
 // Limits are the figures above which a [Watchdog] acts. A zero field is the
@@ -35,6 +38,14 @@ type Limits struct {
 	// take, over the last 60 s. Default 1 s. Types with fewer than 100 messages
 	// in that time are left alone.
 	Latency time.Duration
+
+	// DeadLettersPerMinute is how many durable messages may become dead letters
+	// on this node within 60 s. Default 10.
+	DeadLettersPerMinute int
+
+	// StoreFailuresPerMinute is how often the store may fail the durable actors
+	// of this node within 60 s. Default 1.
+	StoreFailuresPerMinute int
 
 	// MemoryBytes is how much an actor, or an actor and all below it, may hold
 	// in mailboxes and as its behaviours report. Default 512 MiB.
@@ -80,6 +91,12 @@ func (l Limits) withDefaults() Limits {
 	if l.Latency == 0 {
 		l.Latency = time.Second
 	}
+	if l.DeadLettersPerMinute == 0 {
+		l.DeadLettersPerMinute = 10
+	}
+	if l.StoreFailuresPerMinute == 0 {
+		l.StoreFailuresPerMinute = 1
+	}
 	if l.MemoryBytes == 0 {
 		l.MemoryBytes = 512 << 20
 	}
@@ -107,35 +124,65 @@ type Alert struct {
 	At       time.Time `json:"at"`       // when the figures were taken
 }
 
-// String is the alert in one line.
+// String is the alert in one line: "/demo/worker: 4 restarts a minute, limit 3".
 func (a Alert) String() string {
-	subject := a.Type
-	if a.Path != "" {
-		subject = a.Path
+	subject := a.Path
+	switch {
+	case subject == "":
+		subject = a.Type
+	case a.Rule == RuleRestarts || a.Rule == RuleLatency:
+		subject = a.Type + " (" + a.Path + ")"
 	}
-	verb := "is"
+	back := ""
 	if !a.Firing {
-		verb = "is back to"
+		back = "back to "
 	}
-	text := fmt.Sprintf("%s: %s %s %s, limit %s", subject, a.Rule, verb, a.Rule.format(a.Value), a.Rule.format(a.Limit))
+	text := fmt.Sprintf("%s: %s%s, limit %s", subject, back, a.Rule.say(a.Value), a.Rule.figure(a.Limit))
 	if a.Isolated {
 		text += "; isolated"
 	}
 	return text
 }
 
-func (r Rule) format(v float64) string {
+// say is a figure in words.
+func (r Rule) say(v float64) string {
+	figure := r.figure(v)
 	switch r {
 	case RuleMailbox:
-		return fmt.Sprintf("%.0f messages", v)
+		return figure + plural(v, " message waiting", " messages waiting")
 	case RuleRestarts:
-		return fmt.Sprintf("%.0f per minute", v)
+		return figure + plural(v, " restart a minute", " restarts a minute")
+	case RuleLetters:
+		return figure + plural(v, " new dead letter a minute", " new dead letters a minute")
+	case RuleStore:
+		return figure + plural(v, " failure of the store a minute", " failures of the store a minute")
+	case RuleLatency:
+		return figure + " for the slowest hundredth of messages"
+	case RuleMemory:
+		return figure + " held"
+	case RuleCPU:
+		return figure + " of a processor"
+	}
+	return figure
+}
+
+func plural(v float64, one, many string) string {
+	if math.Round(v) == 1 {
+		return one
+	}
+	return many
+}
+
+// figure is a figure with its unit, if that is not in the words around it.
+func (r Rule) figure(v float64) string {
+	switch r {
 	case RuleLatency:
 		return time.Duration(v * float64(time.Second)).Round(time.Microsecond).String()
 	case RuleMemory:
 		return fmt.Sprintf("%.0f MiB", v/(1<<20))
 	case RuleCPU:
 		return fmt.Sprintf("%.0f %%", v*100)
+	case RuleMailbox, RuleRestarts, RuleLetters, RuleStore:
 	}
-	return fmt.Sprint(v)
+	return fmt.Sprintf("%.0f", v)
 }

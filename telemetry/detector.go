@@ -17,6 +17,8 @@ type Sample struct {
 	// CPU is the processor time the process has used so far. Negative if it is
 	// not known: then time in a handler counts as processor time.
 	CPU time.Duration
+	// Mail is what has happened to durable messages on this node since its start.
+	Mail MailCounts
 	// Cores is how many processors the process may use. Default 1.
 	Cores int
 }
@@ -52,9 +54,10 @@ type Detector struct {
 	conditions map[conditionKey]*condition
 }
 
-// mark is what is remembered of the types at one moment.
+// mark is what is remembered at one moment.
 type mark struct {
 	at    time.Time
+	mail  MailCounts
 	kinds map[string]actor.KindStats
 }
 
@@ -151,12 +154,13 @@ func (d *Detector) sortedConditions() []conditionKey {
 
 // judgeTypes applies the rules about types.
 func (d *Detector) judgeTypes(s *Sample, v *Verdict) {
-	now := mark{s.At, byLabel(&d.labels, s.Kinds)}
+	now := mark{s.At, s.Mail, byLabel(&d.labels, s.Kinds)}
 	base := d.remember(now)
-	worst := map[string]*actor.Info{}
-	d.longestMailboxes(&s.Tree, worst)
+	d.judgeMail(now.mail, base.mail, s.At, v)
+	worst := map[string]*standouts{}
+	d.findStandouts(&s.Tree, worst)
 	for _, label := range sortedKeys(worst) {
-		a := worst[label]
+		a := worst[label].mailbox
 		d.judgeType(Alert{
 			Rule: RuleMailbox, Type: label, Path: a.Path,
 			Value: float64(a.Mailbox), Limit: float64(d.limits.Mailbox),
@@ -164,8 +168,9 @@ func (d *Detector) judgeTypes(s *Sample, v *Verdict) {
 	}
 	for _, label := range sortedKeys(now.kinds) {
 		k, before := now.kinds[label], base.kinds[label]
+		restarted, slowest := worst[label].paths()
 		d.judgeType(Alert{
-			Rule: RuleRestarts, Type: label,
+			Rule: RuleRestarts, Type: label, Path: restarted,
 			Value: float64(k.Restarts - min(k.Restarts, before.Restarts)), Limit: float64(d.limits.RestartsPerMinute),
 		}, s.At, v)
 		recent := since(k.Timing, before.Timing)
@@ -173,7 +178,7 @@ func (d *Detector) judgeTypes(s *Sample, v *Verdict) {
 			recent = actor.Timing{}
 		}
 		d.judgeType(Alert{
-			Rule: RuleLatency, Type: label,
+			Rule: RuleLatency, Type: label, Path: slowest,
 			Value: quantile(0.99, recent, d.bounds).Seconds(), Limit: d.limits.Latency.Seconds(),
 		}, s.At, v)
 	}
@@ -192,14 +197,64 @@ func (d *Detector) remember(now mark) mark {
 	return d.history[0]
 }
 
-func (d *Detector) longestMailboxes(a *actor.Info, worst map[string]*actor.Info) {
+// judgeMail applies the rules about the store.
+func (d *Detector) judgeMail(now, before MailCounts, at time.Time, v *Verdict) {
+	d.judgeType(Alert{
+		Rule: RuleLetters, Type: "dead letters",
+		Value: float64(now.Buried - min(now.Buried, before.Buried)), Limit: float64(d.limits.DeadLettersPerMinute),
+	}, at, v)
+	d.judgeType(Alert{
+		Rule: RuleStore, Type: "store",
+		Value: float64(now.StoreFailures - min(now.StoreFailures, before.StoreFailures)), Limit: float64(d.limits.StoreFailuresPerMinute),
+	}, at, v)
+}
+
+// standouts are the actors of a type that an alert names.
+type standouts struct {
+	mailbox  *actor.Info // the longest
+	restarts *actor.Info // the most
+	slowest  *actor.Info // per message
+}
+
+// paths are those of the actor with the most restarts and of the slowest, empty if
+// there is none.
+func (s *standouts) paths() (restarted, slowest string) {
+	if s == nil {
+		return "", ""
+	}
+	if s.restarts.Restarts > 0 {
+		restarted = s.restarts.Path
+	}
+	if s.slowest.Processed > 0 {
+		slowest = s.slowest.Path
+	}
+	return restarted, slowest
+}
+
+func (d *Detector) findStandouts(a *actor.Info, worst map[string]*standouts) {
 	label := d.labels.of(a.Type)
-	if w := worst[label]; w == nil || a.Mailbox > w.Mailbox {
-		worst[label] = a
+	switch w := worst[label]; {
+	case w == nil:
+		worst[label] = &standouts{a, a, a}
+	default:
+		if a.Mailbox > w.mailbox.Mailbox {
+			w.mailbox = a
+		}
+		if a.Restarts > w.restarts.Restarts {
+			w.restarts = a
+		}
+		if perMessage(a) > perMessage(w.slowest) {
+			w.slowest = a
+		}
 	}
 	for i := range a.Children {
-		d.longestMailboxes(&a.Children[i], worst)
+		d.findStandouts(&a.Children[i], worst)
 	}
+}
+
+// perMessage is the mean time that an actor took for a message.
+func perMessage(a *actor.Info) time.Duration {
+	return a.BusyTime / time.Duration(max(1, a.Processed))
 }
 
 // judgeType judges a figure of a type: one sample above the limit is an alert.

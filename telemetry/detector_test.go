@@ -352,7 +352,7 @@ func ExampleDetector() {
 		}
 	}
 	// Output:
-	// 0 /orders: mailbox is 1700 messages, limit 1000 messages
-	// 2 /orders: memory is 600 MiB, limit 512 MiB; isolated
+	// 0 /orders: 1700 messages waiting, limit 1000
+	// 2 /orders: 600 MiB held, limit 512 MiB; isolated
 	// 2 isolate /orders
 }

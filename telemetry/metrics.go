@@ -20,10 +20,15 @@ type Metrics struct {
 	sys      *actor.System
 	registry *prometheus.Registry
 	runs     *runs
+	calls    *calls
+	breakers *breakers
+	mail     *mail
 }
 
 // NewMetrics returns the metrics of a system, of the Go runtime and of the
-// process. For those of workflow runs, call [Metrics.WatchRuns].
+// process. For those of workflow runs, call [Metrics.WatchRuns]; of calls of
+// services, give [Metrics.CountCall] to service.Observe; of circuit breakers,
+// [Metrics.WatchBreakers]; of durable messages, [Metrics.WatchMail].
 func NewMetrics(sys *actor.System) *Metrics {
 	m := &Metrics{sys: sys, registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(
@@ -32,6 +37,9 @@ func NewMetrics(sys *actor.System) *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.runs = newRuns(m.registry)
+	m.calls = newCalls(m.registry)
+	m.breakers = newBreakers(m.registry)
+	m.mail = newMail(m.registry)
 	return m
 }
 

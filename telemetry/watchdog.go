@@ -27,6 +27,10 @@ type WatchdogOptions struct {
 	// Default slog.Default().
 	Logger *slog.Logger
 
+	// Mail returns what has happened to durable messages on this node since its
+	// start. It must be quick. Default: nothing has.
+	Mail func() MailCounts
+
 	// CPU returns the processor time that the process has used, negative if
 	// that is not known. Default: asks the operating system.
 	CPU func() time.Duration
@@ -62,6 +66,9 @@ func NewWatchdog(sys *actor.System, o WatchdogOptions) *Watchdog {
 	o.Interval = max(o.Interval, shortestInterval)
 	if o.CPU == nil {
 		o.CPU = processCPU
+	}
+	if o.Mail == nil {
+		o.Mail = func() MailCounts { return MailCounts{} }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -99,6 +106,7 @@ func (w *Watchdog) look(ctx context.Context) {
 		Tree:  w.sys.Tree(),
 		Kinds: w.sys.Stats().Kinds,
 		CPU:   w.o.CPU(),
+		Mail:  w.o.Mail(),
 		Cores: runtime.GOMAXPROCS(0),
 	}
 	w.mu.Lock()

@@ -110,7 +110,7 @@ func TestWatchdogIsolatesAndReleases(t *testing.T) {
 			t.Errorf("active alerts %v", active)
 		}
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-		if len(lines) != 2 || !strings.Contains(lines[0], `"level":"WARN","msg":"alert","firing":true,"alert":"/glutton: memory is 600 MiB, limit 512 MiB; isolated","rule":"memory"`) ||
+		if len(lines) != 2 || !strings.Contains(lines[0], `"level":"WARN","msg":"alert","firing":true,"alert":"/glutton: 600 MiB held, limit 512 MiB; isolated","rule":"memory"`) ||
 			!strings.Contains(lines[1], `"level":"INFO","msg":"alert","firing":false`) {
 			t.Errorf("logged\n%s", log.String())
 		}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/troupe-dev/troupe/internal/files"
 	"github.com/troupe-dev/troupe/workflow"
@@ -310,5 +313,57 @@ func TestOnceChecksFail(t *testing.T) {
 		if checkAccounts(definition, info) == nil && checkRejects(info) == nil {
 			t.Errorf("%s is not noticed", name)
 		}
+	}
+}
+
+// A node goes on when whoever read its log has gone away.
+func TestDevOutlivesItsLogReader(t *testing.T) {
+	t.Parallel()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(t, "dev", "--port", "0", "--log-level", "debug", "--set", "demo.crash_every=10ms")
+	cmd.Stderr = write
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(write.Close(), read.Close()); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	url := strings.TrimPrefix(strings.TrimSpace(line), "troupe serving at ")
+	if err != nil || url == line {
+		t.Fatalf("%q, %v", line, err)
+	}
+	// Each crash is a log record, so by the second one a record has been lost.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testTimeout}
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for restarts := 0; restarts < 3; <-poll.C {
+		resp, err := client.Get(url + "api/node")
+		if err != nil {
+			t.Fatalf("the node is gone: %v", err)
+		}
+		var node struct {
+			Totals struct {
+				Restarts int `json:"restarts"`
+			} `json:"totals"`
+		}
+		err = errors.Join(json.NewDecoder(resp.Body).Decode(&node), resp.Body.Close())
+		if err != nil {
+			t.Fatal(err)
+		}
+		restarts = node.Totals.Restarts
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }
