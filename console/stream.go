@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -29,6 +30,7 @@ const (
 //	event: tree    as /api/tree
 //	event: runs    as /api/runs
 //	event: run     as /api/runs/{id}, without the rows set aside
+//	event: mail    as /api/mail
 //	event: events  as /api/events: all of them first, then the new ones
 //	event: beat    every 5 s, so that a client can tell silence from death
 //
@@ -155,6 +157,9 @@ func (c *Console) send(sub *subscriber) error {
 	if err := sendChanged(sub, s, "runs", "runs", func() RunList { return c.runList(s) }); err != nil {
 		return err
 	}
+	if err := c.sendMail(sub, s); err != nil {
+		return err
+	}
 	if run := s.run(sub.run); run != nil {
 		view := func() RunView {
 			slim := *run
@@ -183,6 +188,23 @@ func (s *snapshot) run(id string) *workflow.RunInfo {
 		return nil
 	}
 	return &s.runs[0]
+}
+
+// mailPatience is how long a stream waits for the figures of a store: without an
+// answer in time it says what there was before.
+const mailPatience = 100 * time.Millisecond
+
+func (c *Console) sendMail(sub *subscriber, s *snapshot) error {
+	if c.opts.Mail == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), mailPatience)
+	defer cancel()
+	overview, err := c.opts.Mail.Overview(ctx)
+	if err != nil {
+		overview.Error = err.Error()
+	}
+	return sendChanged(sub, s, "mail", "mail", func() MailOverview { return overview })
 }
 
 func (c *Console) sendEvents(sub *subscriber) error {

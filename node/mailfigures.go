@@ -32,8 +32,8 @@ type figures struct {
 
 	retried, buried, failed atomic.Uint64
 
-	reading sync.Mutex // held by who reads the store
 	mu      sync.Mutex
+	pending chan struct{} // closed when the store has been read; nil while nobody does
 	latest  storeFigures
 	err     error // why latest is older than it should be
 	next    time.Time
@@ -51,22 +51,34 @@ type storeFigures struct {
 // queueEvents counts what happened to the messages of a queue.
 type queueEvents struct{ retried, buried, failed atomic.Uint64 }
 
-// read returns the figures, new ones if it is time. Of several callers one reads
-// and the others get what there was before. An error comes with the last figures
+// read returns the figures, new ones if it is time. It waits for them until ctx
+// ends, and then returns those of before. An error comes with the last figures
 // that could be read.
 func (f *figures) read(ctx context.Context, s store.Store) (storeFigures, error) {
 	f.mu.Lock()
-	latest, err, next := f.latest, f.err, f.next
+	if f.pending == nil && !time.Now().Before(f.next) {
+		f.pending = make(chan struct{})
+		// Whoever asked first may go while others wait; it is bounded by its own time.
+		go f.refresh(context.WithoutCancel(ctx), s, f.pending)
+	}
+	pending := f.pending
 	f.mu.Unlock()
-	if time.Now().Before(next) {
-		return latest, err
+	if pending != nil {
+		select {
+		case <-pending:
+		case <-ctx.Done():
+		}
 	}
-	if next.IsZero() {
-		f.reading.Lock() // the first figures are worth waiting for
-	} else if !f.reading.TryLock() {
-		return latest, err
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.latest.read && f.err == nil {
+		return f.latest, ctx.Err()
 	}
-	defer f.reading.Unlock()
+	return f.latest, f.err
+}
+
+// refresh reads the store once.
+func (f *figures) refresh(ctx context.Context, s store.Store, done chan struct{}) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
 	defer cancel()
@@ -80,8 +92,8 @@ func (f *figures) read(ctx context.Context, s store.Store) (storeFigures, error)
 		}
 		f.latest = read
 	}
-	f.err, f.next = err, time.Now().Add(max(figuresAge, figuresShare*took))
-	return f.latest, err
+	f.err, f.next, f.pending = err, time.Now().Add(max(figuresAge, figuresShare*took)), nil
+	close(done)
 }
 
 func readFigures(ctx context.Context, s store.Store) (read storeFigures, err error) {

@@ -6,14 +6,13 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/store/postgres"
 	"github.com/troupe-dev/troupe/store/sqlite"
 )
 
 // CheckStore examines the store of a configuration that no node has open: what is
-// damaged, or nothing. The errors are those of sqlite.Check and postgres.Open.
+// damaged, or nothing. The errors are those of sqlite.Check and postgres.Check.
 func CheckStore(ctx context.Context, config Config, env []string) ([]store.Finding, error) {
 	address, err := StoreAddress(config, env)
 	if err != nil {
@@ -22,12 +21,7 @@ func CheckStore(ctx context.Context, config Config, env []string) ([]store.Findi
 	if address == "" {
 		return sqlite.Check(ctx, StorePath(config))
 	}
-	s, err := postgres.Open(ctx, address, PostgresOptions(config))
-	if err != nil {
-		return nil, err
-	}
-	found, err := s.Check(ctx)
-	return found, errors.Join(err, s.Close())
+	return postgres.Check(ctx, address, PostgresOptions(config))
 }
 
 // BackupStore copies the store of a configuration that no node has open to a new
@@ -44,21 +38,22 @@ func BackupStore(ctx context.Context, config Config, env []string, path string) 
 	}
 	b, ok := s.(store.Backuper)
 	if !ok {
-		return errors.Join(noTools("node.BackupStore", "back up", "pg_dump"), s.Close())
+		return errors.Join(errNoBackup, s.Close())
 	}
 	return errors.Join(b.Backup(ctx, path), s.Close())
 }
 
 // RestoreStore makes the store of a configuration what it was in a backup. No node
 // may run with it. A store file that is there is kept beside, under the name that
-// is returned.
+// is returned; a database must be empty. The errors are those of sqlite.Restore
+// and postgres.Restore.
 func RestoreStore(ctx context.Context, config Config, env []string, backup string) (kept string, err error) {
 	address, err := StoreAddress(config, env)
 	if err != nil {
 		return "", err
 	}
 	if address != "" {
-		return "", noTools("node.RestoreStore", "restore", "pg_restore")
+		return "", postgres.Restore(ctx, backup, address, PostgresOptions(config))
 	}
 	if err := prepareDir(config.DataDir); err != nil {
 		return "", err
@@ -69,11 +64,4 @@ func RestoreStore(ctx context.Context, config Config, env []string, backup strin
 	}
 	kept, err = sqlite.Restore(ctx, backup, StorePath(config))
 	return kept, errors.Join(err, lock.Release())
-}
-
-func noTools(op, what, tool string) error {
-	return &fault.Error{
-		Code: fault.Unimplemented, Op: op, Message: "a PostgreSQL store is not for this program to " + what,
-		Hint: "use the database's own tool: " + tool + " with the schema \"troupe\"",
-	}
 }

@@ -16,6 +16,8 @@ type storeTools struct {
 	dir   string // for copies on their way to somebody
 }
 
+var errNoBackup = fault.New(fault.Unimplemented, "node.Backup", "this store cannot copy itself; use the tools of its database")
+
 // backupPattern names the folders in the data directory in which copies are made.
 const backupPattern = ".backup-*"
 
@@ -25,7 +27,7 @@ const backupPattern = ".backup-*"
 func (t *storeTools) Backup(ctx context.Context) (file *os.File, err error) {
 	b, ok := t.store.(store.Backuper)
 	if !ok {
-		return nil, fault.New(fault.Unimplemented, "node.Backup", "this store cannot copy itself; use the tools of its database")
+		return nil, errNoBackup
 	}
 	dir, err := os.MkdirTemp(t.dir, backupPattern)
 	if err != nil {

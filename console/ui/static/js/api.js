@@ -9,8 +9,8 @@ export class ApiError extends Error {
   }
 }
 
-async function request(method, path, body) {
-  const init = { method, headers: { Accept: "application/json" } };
+async function request(method, path, body, headers = {}) {
+  const init = { method, headers: { Accept: "application/json", ...headers } };
   if (body !== undefined) {
     init.headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(body);
@@ -28,8 +28,9 @@ async function request(method, path, body) {
 }
 
 export const get = (path) => request("GET", path);
-export const post = (path) => request("POST", path);
-export const put = (path, body) => request("PUT", path, body);
+export const post = (path, body) => request("POST", path, body);
+export const put = (path, body, headers) => request("PUT", path, body, headers);
+export const del = (path, headers) => request("DELETE", path, undefined, headers);
 
 /** segment encodes a path of an actor for use inside a URL path. */
 export const segment = (path) => path.split("/").map(encodeURIComponent).join("/");

@@ -7,6 +7,8 @@ import { Tree } from "./tree.js";
 import { Run } from "./run.js";
 import { Result } from "./result.js";
 import { Events } from "./events.js";
+import { Letters } from "./letters.js";
+import { Queues } from "./queues.js";
 import { watchEdges } from "./scroll-edge.js";
 
 /** What the page asks of the stream: a run that was picked, parents of which more is shown. */
@@ -38,6 +40,15 @@ const run = new Run({
 });
 const result = new Result();
 const events = new Events(showActor);
+const letters = new Letters();
+const queues = new Queues({ onLetters: (queue) => letters.only(queue), onActor: showActor });
+
+/** mail shows the durable part of the node, from when there is one. */
+function mail(overview) {
+  for (const id of ["queues", "letters", "mail-link"]) byId(id).hidden = false;
+  queues.update(overview);
+  letters.update(overview);
+}
 
 /** actions makes a button for everything that the node lets a person do to an actor. */
 function actions(list) {
@@ -91,6 +102,7 @@ const stream = new Stream({
     result.update(view.run);
   },
   events: (batch) => events.update(batch),
+  mail,
 });
 document.querySelectorAll(".scroll-edge").forEach(watchEdges);
 stream.open(query());
