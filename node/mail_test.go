@@ -398,10 +398,14 @@ type countedStore struct {
 	counts int
 }
 
-func (s *countedStore) CountLetters(context.Context, store.LetterFilter) (int64, error) {
+func (s *countedStore) CountLetters(ctx context.Context, _ store.LetterFilter) (int64, error) {
 	s.counts++
-	<-time.After(s.takes)
-	return 1, nil
+	select {
+	case <-time.After(s.takes):
+		return 1, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 }
 
 func (s *countedStore) QueueStats(context.Context, store.QueueFilter) ([]store.QueueInfo, error) {
