@@ -136,6 +136,7 @@ func TestMailPage(t *testing.T) {
 	b.run(t, "open", view(1440, 900, "light"), chromedp.Navigate(n.URL()))
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 25`)
 	b.until(t, `document.querySelector("#letters-range").textContent === "1–25 of 30"`)
+	b.until(t, `document.querySelector('#queue-rows tr[data-key="shop/orders"] .buried').textContent === "30"`)
 	b.run(t, "the next page", chromedp.Click(chromedp.CSS(`#letters-next`)))
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 5`)
 	b.run(t, "and back", chromedp.Click(chromedp.CSS(`#letters-previous`)))

@@ -79,12 +79,12 @@ func (m *Mail) Overview(ctx context.Context) (console.MailOverview, error) {
 	f, err := m.figures.read(ctx, m.store)
 	o := console.MailOverview{
 		Engine: m.engine, DeadLetters: f.letters, Newest: m.figures.changes.Load(), More: f.more,
-		Queues: make([]console.Queue, 0, len(f.queues)), Redrives: m.redrives.list(),
+		Queues: []console.Queue{}, Redrives: m.redrives.list(),
 	}
 	if err != nil {
 		o.Error = err.Error()
 	}
-	for _, q := range f.queues {
+	for _, q := range m.withHosted(f) {
 		line := console.Queue{Name: q.Queue, Ready: q.Ready, Held: q.Held, Delayed: q.Delayed, Oldest: q.Oldest}
 		m.figures.add(&line)
 		if h, ok := m.hostOf(q.Queue); ok {
@@ -93,6 +93,22 @@ func (m *Mail) Overview(ctx context.Context) (console.MailOverview, error) {
 		o.Queues = append(o.Queues, line)
 	}
 	return o, nil
+}
+
+// withHosted are the queues that the store knows, and those that have an actor on
+// this node and no message: the store may not list them.
+func (m *Mail) withHosted(f storeFigures) []store.QueueInfo {
+	queues := slices.Clone(f.queues)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, h := range m.hosts {
+		known := slices.ContainsFunc(f.queues, func(q store.QueueInfo) bool { return q.Queue == name })
+		if !h.prefix && !known && len(queues) < console.QueuesShown {
+			queues = append(queues, store.QueueInfo{Queue: name})
+		}
+	}
+	slices.SortFunc(queues, func(a, b store.QueueInfo) int { return cmp.Compare(a.Queue, b.Queue) })
+	return queues
 }
 
 // Letters implements [console.Mail].

@@ -80,7 +80,7 @@ export class Header {
       make("actors", "Actors", "Live actors"),
       make("mailbox", "Waiting", "Messages waiting in all mailboxes"),
       make("restarts", "Restarts", "Restarts of actors since the node started"),
-      make("dead", "Dead letters", "Messages that could not be delivered since the node started"),
+      make("dead", "Undelivered", "Messages in memory that could not be delivered since the node started; durable ones become dead letters"),
       make("memory", "Memory", "Memory that the process has from the operating system"),
     );
   }
