@@ -37,8 +37,10 @@ func (s *System) deadLetter(target *core, message any, why error) {
 
 //go:noinline // its frame would make the stack of a young goroutine grow
 func (s *System) logDeadLetter(target *core, message any, why error, held int) {
-	s.log().Warn("dead letter", "target", target.path(), "message_type", fmt.Sprintf("%T", message),
-		"error", why.Error(), "error_type", fault.CodeOf(why).String(), "not_logged", held)
+	attrs := append([]slog.Attr{
+		slog.String("target", target.path()), slog.String("message_type", fmt.Sprintf("%T", message)), slog.Int("not_logged", held),
+	}, fault.Attrs(target.record(why, origin{}))...)
+	s.log().LogAttrs(noContext, slog.LevelWarn, "dead letter", attrs...)
 }
 
 // deadLetterLog bounds the records on dead letters to 10 a second.

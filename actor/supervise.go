@@ -188,7 +188,8 @@ func (parent *core) escalate(child *core, v verdict) {
 		}
 		return
 	}
-	parent.sys.log().Error("a top-level actor failed for good and is stopped", "actor", child.path(), "error", v.err)
+	attrs := append([]slog.Attr{slog.String("actor", child.path())}, fault.Attrs(child.record(v.err, origin{}))...)
+	parent.sys.log().LogAttrs(noContext, slog.LevelError, "a top-level actor failed for good and is stopped", attrs...)
 	if !v.group {
 		return
 	}
