@@ -29,7 +29,7 @@ import (
 // The queue of the shop's orders, and the kind of its accounts.
 const (
 	DemoOrders  store.Queue = "shop/orders"
-	demoAccount             = "shop-account"
+	demoAccount string      = "shop-account"
 )
 
 // DemoOrder is what the shop's customers order.

@@ -253,8 +253,8 @@ func (d *Detector) findStandouts(a *actor.Info, worst map[string]*standouts) {
 }
 
 // perMessage is the mean time that an actor took for a message.
-func perMessage(a *actor.Info) time.Duration {
-	return a.BusyTime / time.Duration(max(1, a.Processed))
+func perMessage(a *actor.Info) float64 {
+	return a.BusyTime.Seconds() / max(1, float64(a.Processed))
 }
 
 // judgeType judges a figure of a type: one sample above the limit is an alert.
