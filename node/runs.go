@@ -68,15 +68,20 @@ func newRuns(config Config, options Options, log *slog.Logger) *Runs {
 }
 
 // takeOver is how long the start of a node waits for the engine of another node
-// on the same store. Then it starts without, and takes over when that one ends.
-const takeOver = 200 * time.Millisecond
+// on the same store. Then it starts without, and takes over when that one ends. A
+// store that nobody else has is waited for longer: it is only slow.
+const (
+	takeOver  = 200 * time.Millisecond
+	slowStore = 20 * time.Second
+)
 
 // open starts the engine, or waits in the background until the node that runs
 // the workflows of the store has ended.
 func (r *Runs) open(ctx context.Context, parent actor.Parent, s store.Store) error {
-	quick, cancel := context.WithTimeout(ctx, takeOver)
-	defer cancel()
-	err := r.begin(quick, parent, s)
+	err := r.begin(ctx, takeOver, parent, s)
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, store.ErrLeaseHeld) && ctx.Err() == nil {
+		err = r.begin(ctx, slowStore, parent, s)
+	}
 	if !errors.Is(err, store.ErrLeaseHeld) || ctx.Err() != nil {
 		return err
 	}
@@ -84,15 +89,22 @@ func (r *Runs) open(ctx context.Context, parent actor.Parent, s store.Store) err
 	_, err = actor.SpawnService(parent, actor.ServiceSpec{
 		Name: "runs-standby", Type: "run-standby", Restart: actor.Transient,
 		New: func() actor.Service {
-			return actor.ServiceFunc(func(ctx context.Context) error { return r.begin(ctx, parent, s) })
+			return actor.ServiceFunc(func(ctx context.Context) error { return r.begin(ctx, 0, parent, s) })
 		},
 	})
 	return err
 }
 
-// begin opens the engine and notes the runs that it knows.
-func (r *Runs) begin(ctx context.Context, parent actor.Parent, s store.Store) error {
-	engine, err := workflow.Open(ctx, parent, s, workflow.EngineOptions{
+// begin opens the engine, for which it waits at most that long, or without a limit
+// for 0, and notes the runs that it knows.
+func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.Parent, s store.Store) error {
+	opening := ctx
+	if patience > 0 {
+		var cancel context.CancelFunc
+		opening, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	engine, err := workflow.Open(opening, parent, s, workflow.EngineOptions{
 		Registry: NodeTypes(), Name: "runs", Owner: r.name, OutputDir: r.dir, Files: r.files, Log: r.log,
 	})
 	if err != nil {
