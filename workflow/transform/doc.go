@@ -10,11 +10,11 @@
 //	join       pairs the rows of two inputs
 //	distinct   drops rows that were there before
 //	jq         changes rows by a filter of jq, also one into several
+//	sort       puts all rows in order
+//	limit      keeps the first rows
 //
 // The type sql, which runs a query over the rows, is in workflow/connector/sql. To
 // map rows to others is to compute columns, and to select those that stay.
-//	sort       puts all rows in order
-//	limit      keeps the first rows
 //
 // Conditions and computed values are expressions over the columns of a row,
 // see [workflow.Expr]. A row for which an expression fails, such as a division

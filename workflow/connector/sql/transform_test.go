@@ -29,7 +29,7 @@ nodes:
       rows:
         - [Halle, 1.5, true, 2012-01-31, "2012-01-31T10:00:00.5Z"]
         - [Jena, 0.5, false, 2012-02-01, null]
-        - [Halle, 2.5, null, null, null]
+        - [Halle, 2.5, null, ~, null]
   - id: q
     type: sql
     from: in
