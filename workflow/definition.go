@@ -53,6 +53,7 @@ type Definition struct {
 	plans  map[string]plan     // by node id
 	text   []byte              // as it was read
 	given  map[string]string   // values for inputs
+	open   []string            // inputs without a value, see LoadOptions.Open
 	steps  *scopeDef           // what runs
 	stepOf map[string]*stepDef // by node id
 	output *stepProgram        // what a run gives out, or nil

@@ -83,7 +83,7 @@ func (s *stage) close() {
 
 func (s *stage) deploy(text string) Version {
 	s.t.Helper()
-	d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(text)}}, "w.yaml", LoadOptions{Registry: s.registry})
+	d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(text)}}, "w.yaml", LoadOptions{Registry: s.registry, Open: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -324,7 +324,7 @@ func (l *loader) plan(order []*graphNode) {
 			compiler: compiler, files: l.definition.files, expand: l.expandInputs,
 		}
 		known := l.inputSchema(n, c)
-		if !known {
+		if !known || l.usesOpen(n.with) {
 			n.kind.decodeOnly(c)
 			l.problems = append(l.problems, c.problems...)
 			continue
@@ -341,6 +341,20 @@ func (l *loader) plan(order []*graphNode) {
 		}
 		l.definition.plans[n.ID] = p
 	}
+}
+
+// usesOpen reports whether a text in a with block contains an input that has no
+// value.
+func (l *loader) usesOpen(n yamldoc.Node) bool {
+	switch {
+	case len(l.definition.open) == 0:
+		return false
+	case n.IsMapping():
+		return slices.ContainsFunc(n.Entries(), func(e yamldoc.Entry) bool { return l.usesOpen(e.Value) })
+	case n.IsList():
+		return slices.ContainsFunc(n.Elements(), l.usesOpen)
+	}
+	return slices.ContainsFunc(l.definition.open, func(name string) bool { return strings.Contains(n.Text(), "${"+name+"}") })
 }
 
 // inputSchema sets the schemas of the rows that come into n, each of which is

@@ -25,7 +25,9 @@ func (l *loader) loadInputs() {
 		in := Input{Name: item.Key, Kind: item.Value.Type, Doc: item.Value.Doc}
 		if given, ok := l.options.Inputs[in.Name]; ok {
 			in.Value = l.parseInput(in, given)
-		} else if def := item.Value.Default; def.IsZero() {
+		} else if def := item.Value.Default; def.IsZero() && l.options.Open {
+			d.open = append(d.open, in.Name)
+		} else if def.IsZero() {
 			l.report(at, "give it a value, or the definition a default", "the input %q has no value", in.Name)
 		} else if in.Kind != KindNull {
 			in.Value = l.defaultInput(in, def)

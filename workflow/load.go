@@ -29,6 +29,10 @@ type LoadOptions struct {
 	// Inputs are values for the definition's inputs, as texts by name. An
 	// input that is not among them has the default that the definition gives.
 	Inputs map[string]string
+	// Open lets inputs without a default stay without a value. Nodes that use them
+	// are then checked less: what follows from the value shows when a run is
+	// started. Such a definition can be deployed, and not be run by itself.
+	Open bool
 }
 
 // LoadFile reads and validates the definition in a file of the operating

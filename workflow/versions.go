@@ -77,7 +77,7 @@ func (e *Engine) Deploy(ctx context.Context, d *Definition, comment string) (Ver
 		if errors.Is(err, store.ErrWrongPosition) {
 			continue
 		}
-		if err == nil {
+		if err == nil && len(d.open) == 0 {
 			e.cache.put(cacheKey(d.Name, version.Version, d.given), d)
 		}
 		return version, err
