@@ -187,7 +187,7 @@ nodes:
 	if err != nil || string(info.Output) != `"third"` {
 		t.Errorf("%v\n%s", err, s.history(r))
 	}
-	if got := strings.Join(s.calls, " "); got != "first/0 second/0 second/0 third/0" {
+	if got := strings.Join(s.calls, ","); got != "first/0,second/0,second/0,third/0" {
 		t.Errorf("called: %s", got)
 	}
 	again, err := r.Rerun(context.Background(), RerunOptions{From: "third"})
@@ -290,6 +290,42 @@ nodes:
 		if got := strings.Join(s.calls, " "); got != tc.want {
 			t.Errorf("called %s, want %s\n%s", got, tc.want, s.history(r))
 		}
+	}
+}
+
+// Req W6: a sleep ends at its time, also when it begins in the middle of a run,
+// and when the process has ended meanwhile.
+func TestSleep(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	r := s.start(`
+name: w
+nodes:
+  - {id: first, type: task.play}
+  - {id: nap, type: sleep, after: first, with: {for: 2ms}}
+  - {id: long, type: sleep, after: nap, with: {for: 150ms}}
+  - {id: last, type: task.play, after: long}
+`, StartOptions{})
+	changes, stop := r.Changes()
+	for {
+		info, err := r.Info(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Nodes[2].State != StatePending {
+			break
+		}
+		<-changes
+	}
+	stop()
+	s.close()
+	s.open()
+	r, err := s.engine.Run(context.Background(), r.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := s.wait(r); err != nil || states(info) != "completed first:completed nap:completed long:completed last:completed" {
+		t.Errorf("%s: %v\n%s", states(info), err, s.history(r))
 	}
 }
 

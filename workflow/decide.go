@@ -151,7 +151,7 @@ func (d *decider) control(s *step) {
 		}
 		return
 	case controlSleep:
-		e.Type = NodeWaiting
+		e.Type, e.Attempt = NodeWaiting, 1
 		e.Until, err = wake(c, v, d.now)
 	case controlWait, controlApproval:
 		e, err = d.waiting(s, v)
@@ -196,7 +196,7 @@ func wake(c *control, v stepVariables, now time.Time) (time.Time, error) {
 func (d *decider) waiting(s *step, v stepVariables) (Event, error) {
 	c := s.def.control
 	e := d.of(s, NodeWaiting)
-	e.Signal = c.signal
+	e.Attempt, e.Signal = 1, c.signal
 	if c.timeout > 0 {
 		e.Until = d.now.Add(c.timeout)
 	}

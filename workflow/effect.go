@@ -27,11 +27,11 @@ func (a *runActor) execute(ctx *actor.Context[runMessage], s *step) {
 	a.cancel[s] = cancel
 	switch {
 	case s.def.flow != nil:
-		a.executeFlow(ctx, work, s)
+		a.executeFlow(work, ctx, s)
 	case s.def.control != nil:
-		a.executeChild(ctx, work, s)
+		a.executeChild(work, ctx, s)
 	default:
-		a.executeTask(ctx, work, s)
+		a.executeTask(work, ctx, s)
 	}
 }
 
@@ -57,7 +57,7 @@ func (r *liveRun) outputDir() string {
 	return r.state.start.OutputDir
 }
 
-func (a *runActor) executeTask(ctx *actor.Context[runMessage], work context.Context, s *step) {
+func (a *runActor) executeTask(work context.Context, ctx *actor.Context[runMessage], s *step) {
 	iteration, attempt, def := s.scope.iteration(), s.attempt, s.def
 	task := a.task(def, iteration, attempt, taskKey(a.run.id, def.id, iteration))
 	job := &taskJob{
@@ -228,7 +228,7 @@ func (j *taskJob) call(ctx context.Context) (output json.RawMessage, err error) 
 }
 
 // executeFlow runs nodes that pass rows to each other.
-func (a *runActor) executeFlow(ctx *actor.Context[runMessage], work context.Context, s *step) {
+func (a *runActor) executeFlow(work context.Context, ctx *actor.Context[runMessage], s *step) {
 	r := a.run
 	iteration, attempt, id := s.scope.iteration(), s.attempt, s.def.id
 	began := time.Now()
@@ -261,7 +261,7 @@ func (a *runActor) executeFlow(ctx *actor.Context[runMessage], work context.Cont
 
 // executeChild starts another run, or finds it if it was started before, and
 // waits for its end.
-func (a *runActor) executeChild(ctx *actor.Context[runMessage], work context.Context, s *step) {
+func (a *runActor) executeChild(work context.Context, ctx *actor.Context[runMessage], s *step) {
 	r := a.run
 	iteration, attempt, id, c := s.scope.iteration(), s.attempt, s.def.id, s.def.control
 	v := r.state.variables(s.scope)

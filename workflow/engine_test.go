@@ -216,7 +216,7 @@ nodes:
 	if err != nil || string(info.Output) != "2" {
 		t.Errorf("%s: %v", info.Output, err)
 	}
-	if got := strings.Join(s.calls, " "); got != "first/0 second/0 second/0 third/0" {
+	if got := strings.Join(s.calls, ","); got != "first/0,second/0,second/0,third/0" {
 		t.Errorf("called: %s\n%s", got, s.history(again))
 	}
 }

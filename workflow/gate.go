@@ -47,7 +47,7 @@ func (v visitors) Swap(i, j int) {
 	v[i].at, v[j].at = i, j
 }
 func (v *visitors) Push(x any) {
-	one := x.(*visitor) //nolint:forcetypeassert,errcheck // heap.Push is only called with visitors
+	one := x.(*visitor) //nolint:forcetypeassert // heap.Push is only called with visitors
 	one.at = len(*v)
 	*v = append(*v, one)
 }

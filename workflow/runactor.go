@@ -135,8 +135,11 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 	if err != nil {
 		return err
 	}
-	if _, first := m.(runBegins); first {
+	switch m := m.(type) {
+	case runBegins:
 		a.takeUp(ctx, d.root)
+	case timeCame:
+		a.early(ctx, m)
 	}
 	if d.state.Final() || a.idle(ctx, m) {
 		a.run.leaving.Store(true)
@@ -242,6 +245,19 @@ func (a *runActor) act(ctx *actor.Context[runMessage], s *step, attempt int, beg
 		a.execute(ctx, s)
 	case s.status == StateWaiting && !begins && !s.until.IsZero():
 		ctx.After(max(time.Until(s.until), 0), timeCame{s.def.id, s.scope.iteration()})
+	}
+}
+
+// early waits again where a timer has fired before its time: it runs by another
+// clock than the one that the time was read from.
+func (a *runActor) early(ctx *actor.Context[runMessage], m timeCame) {
+	d := a.run.state
+	until := d.undoUntil
+	if s := d.find(m.node, m.iteration); s != nil && s.status == StateWaiting {
+		until = s.until
+	}
+	if until.After(d.now) {
+		ctx.After(max(time.Until(until), time.Millisecond), m)
 	}
 }
 

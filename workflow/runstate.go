@@ -67,13 +67,6 @@ type failure struct {
 	Text string
 }
 
-func (f failure) err() error {
-	if f.Text == "" {
-		return nil
-	}
-	return &fault.Error{Code: f.Code, Message: f.Text}
-}
-
 type signal struct {
 	Payload json.RawMessage
 }

@@ -314,11 +314,11 @@ type definitionCache struct {
 
 // cacheKey tells a version with its inputs from all others.
 func cacheKey(name string, version int64, inputs map[string]string) string {
-	key := name + "\x00" + strconv.FormatInt(version, 10)
+	parts := []string{name, strconv.FormatInt(version, 10)}
 	for _, input := range slices.Sorted(maps.Keys(inputs)) {
-		key += "\x00" + input + "\x00" + inputs[input]
+		parts = append(parts, input, inputs[input])
 	}
-	return key
+	return strings.Join(parts, "\x00")
 }
 
 // definitionsKept bounds the cache; beyond it, it begins anew.

@@ -63,7 +63,7 @@ end, the same as the console's API gives.`,
 
 // runWorkflow runs a definition in an actor system of its own and prints what
 // became of it.
-func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *workflow.Definition, out string) error {
+func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *workflow.Definition, out string) (failure error) {
 	line := newProgressLine(a.stderr)
 	log := telemetry.NewLogger(line, config.Log.Level)
 	// What the run does is recorded as in a node, but only for as long as it takes.
@@ -71,12 +71,12 @@ func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *w
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { failure = errors.Join(failure, os.RemoveAll(dir)) }()
 	s, err := sqlite.Open(ctx, filepath.Join(dir, node.StoreFile), sqlite.Options{Logger: log})
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { failure = errors.Join(failure, s.Close()) }()
 	sys := actor.NewSystem(actor.Options{Name: config.Name, Logger: log, ShutdownTimeout: config.ShutdownTimeout})
 	run, err := startRun(ctx, sys, s, definition, workflow.EngineOptions{Registry: node.NodeTypes(), OutputDir: out, Log: log})
 	if err != nil {
