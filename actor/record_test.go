@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -103,9 +104,7 @@ func TestFailureRecord(t *testing.T) {
 			synctest.Wait()
 			got := log.last(t, "actor failed")
 			want := map[string]any{"actor": "/failing", "target_id": "/failing", "trace_id": trace.TraceID(), "span_id": trace.SpanID(), "directive": "restart"}
-			for k, v := range tt.want {
-				want[k] = v
-			}
+			maps.Copy(want, tt.want)
 			for k, v := range want {
 				if got[k] != v {
 					t.Errorf("%s: %s is %v, want %v", name, k, got[k], v)

@@ -10,6 +10,7 @@ import (
 	"github.com/troupe-dev/troupe/workflow/connector/json"
 	"github.com/troupe-dev/troupe/workflow/connector/memory"
 	"github.com/troupe-dev/troupe/workflow/connector/parquet"
+	"github.com/troupe-dev/troupe/workflow/connector/shell"
 	"github.com/troupe-dev/troupe/workflow/connector/sql"
 	"github.com/troupe-dev/troupe/workflow/connector/text"
 	"github.com/troupe-dev/troupe/workflow/transform"
@@ -25,6 +26,7 @@ func NodeTypes() *workflow.Registry {
 	json.Register(r)
 	memory.Register(r)
 	parquet.Register(r)
+	shell.Register(r)
 	sql.Register(r)
 	text.Register(r)
 	transform.Register(r)

@@ -59,10 +59,10 @@
 //	    from: wet.else            # another output of the node than "out"
 //	    with: {path: dry.csv}
 //	  - id: notify
-//	    type: task.notify         # a task of the program: it does something once
+//	    type: task.http           # a task: it does something once
 //	    after: dry                # runs when the rows are written
 //	    retry: {max: 5}
-//	    with: {text: "run ${{ run.id }} is done"}
+//	    with: {url: "https://example.org/done/${{ run.id }}", method: POST}
 //	output: steps.notify.output   # what a run gives out
 //
 // A relative path of a source is relative to the definition's file, that of a

@@ -165,6 +165,7 @@ func codeOf(status int) fault.Code {
 
 // answer is a success: its header and at most limit bytes of body.
 type answer struct {
+	status int
 	header http.Header
 	body   []byte
 }
@@ -217,7 +218,7 @@ func (c *client) once(ctx context.Context, method string, u *url.URL, body []byt
 	case len(text) > limit:
 		return answer{}, retry.Permanent(&fault.Error{Code: fault.FailedPrecondition, Message: fmt.Sprintf("the answer has more than %d bytes", limit), Hint: "ask for smaller pages, or raise max_page_bytes"})
 	}
-	return answer{header: response.Header, body: text}, nil
+	return answer{status: response.StatusCode, header: response.Header, body: text}, nil
 }
 
 // failed names the request of an error, without its query, which may have a

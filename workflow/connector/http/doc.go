@@ -1,7 +1,7 @@
 // Package http reads rows from and sends rows to HTTP servers: the node types
-// source.http and sink.http.
+// source.http and sink.http. The task task.http makes one request.
 //
-// # Requests
+// # Requests of sources and sinks
 //
 // A request that fails for a transient reason (no answer, 408, 429, 500, 502,
 // 503, 504) is made again up to three times, after 1, 2 and 4 seconds, or when
@@ -32,9 +32,15 @@
 // and the number of the request, the same when it is made again, after a crash
 // as well: a server that heeds it applies each request once; to any other, what
 // is promised is at least once.
+//
+// # Task
+//
+// An attempt of a task is one request, so that each is in the history of the run;
+// the node's retry says how they are repeated, and codes as above which. The key
+// in Idempotency-Key is that of the node in its run.
 package http
 
 import "github.com/troupe-dev/troupe/workflow"
 
-// Register adds the node types source.http and sink.http.
-func Register(r *workflow.Registry) { r.Add(sourceType, sinkType) }
+// Register adds the node types source.http, sink.http and task.http.
+func Register(r *workflow.Registry) { r.Add(sourceType, sinkType, taskType) }
