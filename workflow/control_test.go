@@ -329,6 +329,22 @@ nodes:
 	}
 }
 
+// Bad input: what is too large for a record fails the node and says so.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	big := json.RawMessage(`"` + strings.Repeat("x", 1<<19) + `"`)
+	s := newStage(t, func(context.Context, *Task, string) (json.RawMessage, error) { return big, nil })
+	for nodes, want := range map[string]string{
+		"  - id: all\n    type: foreach\n    with: {items: 'lists.range(10)'}\n    do:\n      - {id: one, type: task.play}\n":         "all: what the items gave out has",
+		"  - {id: one, type: task.play}\n  - {id: v, type: value, after: one, with: {output: steps.one.output + steps.one.output}}\n": "v: the expression cannot be evaluated: steps.one.output + steps.one.output: the output has 1048578 bytes",
+	} {
+		_, err := s.wait(s.start("name: w\nnodes:\n"+nodes, StartOptions{}))
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %.200v, want %s", err, want)
+		}
+	}
+}
+
 // Req W6: a loop hands each iteration what the one before gave out, and has a
 // bound.
 func TestLoop(t *testing.T) {

@@ -140,7 +140,9 @@ func (d *decider) control(s *step) {
 	case controlBranch:
 		e.Handle, err = branch(c, v)
 	case controlValue:
-		e.Output, err = c.output.json(v)
+		if e.Output, err = c.output.json(v); len(e.Output) > TaskOutputMax {
+			err = fmt.Errorf("%s: the output has %d bytes; at most %d are allowed", c.output.source, len(e.Output), TaskOutputMax)
+		}
 	case controlForeach:
 		d.foreach(s, v)
 		return
@@ -218,6 +220,10 @@ func (d *decider) waiting(s *step, v stepVariables) (Event, error) {
 	return e, nil
 }
 
+// eventDataMax bounds what an event of a foreach carries, well below what a store
+// takes.
+const eventDataMax = 4 << 20
+
 func (d *decider) foreach(s *step, v stepVariables) {
 	items, err := s.def.control.items.json(v)
 	var list []json.RawMessage
@@ -225,6 +231,9 @@ func (d *decider) foreach(s *step, v stepVariables) {
 		if err = json.Unmarshal(items, &list); err != nil || list == nil {
 			err = fmt.Errorf("%s: the result is no list", s.def.control.items.source)
 		}
+	}
+	if err == nil && len(items) > eventDataMax {
+		err = fmt.Errorf("%s: the items have %d bytes together; at most %d are allowed", s.def.control.items.source, len(items), eventDataMax)
 	}
 	if err == nil && len(list) > ForeachItemsMax {
 		err = fmt.Errorf("%s: %d items; at most %d are allowed", s.def.control.items.source, len(list), ForeachItemsMax)
@@ -260,6 +269,13 @@ func (d *decider) drive(s *step) {
 		e.Output, _ = json.Marshal(s.results) // of what is JSON already
 		if s.results == nil {
 			e.Output = json.RawMessage("[]")
+		}
+		if len(e.Output) > eventDataMax {
+			d.fail(s, &fault.Error{
+				Code: fault.InvalidArgument, Message: fmt.Sprintf("what the items gave out has %d bytes together; at most %d are allowed", len(e.Output), eventDataMax),
+				Hint: "let the last node of \"do\" give out less, such as where its data is",
+			})
+			return
 		}
 		e.Duration = d.now.Sub(s.started)
 		d.emit(e)
@@ -584,6 +600,9 @@ func (d *decider) complete() {
 	e := Event{Type: WorkflowCompleted, Duration: d.now.Sub(d.started), Rows: d.rows}
 	if p := d.definition.output; p != nil {
 		output, err := p.json(d.variables(d.root))
+		if len(output) > TaskOutputMax {
+			output, err = nil, fmt.Errorf("%s: the output has %d bytes; at most %d are allowed", p.source, len(output), TaskOutputMax)
+		}
 		if err != nil {
 			e.Type, e.Error, e.ErrorCode = WorkflowFailed, invalid(err).Error(), fault.InvalidArgument
 		}
