@@ -239,7 +239,7 @@ func (l *loader) connectOne(n *graphNode, at yamldoc.Node, r reference) {
 		l.report(at, "", "the sink %q passes no rows on", id)
 		return
 	case !source.Role.rows():
-		l.report(at, "to run after it, name it with after", "%q is a %s, which gives no rows", id, source.Role)
+		l.report(at, "to run after it, name it with after", "%q is a %s node, which gives no rows", id, source.Role)
 		return
 	case source.parent != n.parent:
 		l.report(at, "", "%q lies in another loop; rows do not cross its border", id)

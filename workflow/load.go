@@ -250,7 +250,8 @@ func (l *loader) run() {
 	l.loadInputs()
 	l.loadNodes()
 	l.connect()
-	if order, ok := l.sort(); ok {
+	order, sorted := l.sort()
+	if sorted {
 		l.plan(order)
 	}
 	l.follow()
@@ -259,7 +260,7 @@ func (l *loader) run() {
 		d.Edges = append(d.Edges, n.in...)
 		d.After = append(d.After, n.after...)
 	}
-	if len(l.problems) == 0 {
+	if sorted {
 		l.buildSteps()
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
+
+	"github.com/troupe-dev/troupe/internal/suggest"
 )
 
 // stepProgram is a compiled expression over what a run knows: inputs, the
@@ -69,8 +71,11 @@ func compileStep(env *cel.Env, source string) (*stepProgram, *exprError) {
 		first := issues.Errors()[0]
 		e := &exprError{offset: offsetOf(source, first.Location.Line(), first.Location.Column()), message: first.Message}
 		if m := undeclared.FindStringSubmatch(first.Message); m != nil {
-			e.message = "unknown name " + quote(strings.TrimPrefix(m[1], "."))
-			e.hint = "an expression of a node sees " + strings.Join(stepNames, ", ")
+			name := strings.TrimPrefix(m[1], ".")
+			e.message = "unknown name " + quote(name)
+			if e.hint = suggest.DidYouMean(name, stepNames); e.hint == "" {
+				e.hint = "an expression of a node sees " + strings.Join(stepNames, ", ")
+			}
 		}
 		return nil, e
 	}

@@ -157,7 +157,8 @@ func (l *loader) handles(n *graphNode) []string {
 	return handles
 }
 
-// buildSteps makes steps of a definition in which nothing is wrong so far.
+// buildSteps makes steps of a definition whose rows go in no circle, and checks
+// how they are to be run.
 func (l *loader) buildSteps() {
 	d := l.definition
 	if l.text.Output != "" {
@@ -171,9 +172,6 @@ func (l *loader) buildSteps() {
 	d.steps = l.buildScope(l.top, nil)
 	d.stepOf = map[string]*stepDef{}
 	d.steps.index(d.stepOf)
-	if problems := yamldoc.Join(l.problems); problems != nil {
-		return
-	}
 	l.nameRejects()
 }
 

@@ -163,6 +163,9 @@ func (a *app) printRun(info workflow.RunInfo) error {
 		}
 		fmt.Fprintln(a.stdout)
 	}
+	if len(info.Output) > 0 {
+		fmt.Fprintf(a.stdout, "\noutput: %s\n", info.Output)
+	}
 	_, err := fmt.Fprintf(a.stdout, "\n%s\n", summary(info))
 	return err
 }
