@@ -134,6 +134,9 @@ func (ignored) isRunMessage() {}
 func (j *taskJob) do(ctx context.Context) runMessage {
 	if j.admit != nil {
 		release, err := j.admit(ctx)
+		if err != nil && interrupted(ctx) {
+			err = errInterrupted
+		}
 		if err != nil {
 			return j.once(result{err: err})
 		}
@@ -169,10 +172,21 @@ func (j *taskJob) do(ctx context.Context) runMessage {
 	})
 	output, err := j.call(limited)
 	leave()
-	if err != nil && limited.Err() != nil {
+	switch {
+	case err != nil && interrupted(ctx):
+		err = errInterrupted
+	case err != nil && limited.Err() != nil:
 		err = ended(limited, err)
 	}
 	return j.once(result{output: output, err: err, duration: time.Since(began)})
+}
+
+// interrupted reports whether the context of an attempt has ended because its
+// run leaves memory: what became of the attempt is nobody's fault, and it is done
+// again.
+func interrupted(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return cause != nil && !errors.Is(cause, ErrCancelled) && fault.CodeOf(cause) != fault.DeadlineExceeded
 }
 
 // ended is the error of a task whose context has ended: what ended it, if that
@@ -252,7 +266,10 @@ func (a *runActor) executeFlow(work context.Context, ctx *actor.Context[runMessa
 		defer cancel()
 		err := f.wait()
 		nodes, rejects := f.figures()
-		if err != nil && work.Err() != nil && fault.CodeOf(err) == fault.Canceled {
+		switch {
+		case err != nil && (interrupted(work) || errors.Is(err, errStopped)):
+			err = errInterrupted
+		case err != nil && work.Err() != nil && fault.CodeOf(err) == fault.Canceled:
 			err = errors.Join(context.Cause(work), err)
 		}
 		return stepEnded{id, iteration, attempt, result{err: err, nodes: nodes, rejects: rejects, duration: time.Since(began)}}
@@ -283,6 +300,9 @@ func (a *runActor) executeChild(work context.Context, ctx *actor.Context[runMess
 	began := time.Now()
 	ctx.Pipe(func(context.Context) runMessage {
 		output, err := r.engine.runChild(work, c.workflow, options)
+		if err != nil && (interrupted(work) || r.engine.isClosing()) {
+			err = errInterrupted
+		}
 		return stepEnded{id, iteration, attempt, result{output: output, err: err, duration: time.Since(began)}}
 	})
 }

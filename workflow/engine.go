@@ -126,7 +126,7 @@ func Open(ctx context.Context, parent actor.Parent, s store.Store, options Engin
 		return nil, err
 	}
 	e.fence = store.Fence{Lease: lease.Name, Epoch: lease.Epoch}
-	e.ref, err = actor.Spawn(parent, actor.Spec[engineMessage]{
+	_, err = actor.Spawn(parent, actor.Spec[engineMessage]{
 		Name: e.options.Name, Type: "workflow.engine",
 		New:         func() actor.Behavior[engineMessage] { return &engineActor{engine: e, lease: lease} },
 		Mailbox:     actor.Mailbox{Capacity: actor.Unbounded}, // it is never held up by what it tells
@@ -222,7 +222,7 @@ type engineActor struct {
 
 // Start takes up the runs of earlier processes.
 func (a *engineActor) Start(ctx *actor.Context[engineMessage]) error {
-	a.engine.sys = ctx.System()
+	a.engine.sys, a.engine.ref = ctx.System(), ctx.Self()
 	a.wakes = map[string]actor.Timer{}
 	ctx.Every(a.engine.options.LeaseTTL/3, renewLease{})
 	self := ctx.Self()

@@ -221,6 +221,45 @@ nodes:
 	}
 }
 
+// Req W4: rows that flow when the process ends are no failure: the flow is run
+// again, and its sinks have the rows once.
+func TestFlowGoesOnAfterTheEndOfTheProcess(t *testing.T) {
+	t.Parallel()
+	reached := make(chan struct{})
+	s := newStage(t, nil)
+	var once sync.Once
+	s.lab.write = func(ctx context.Context, _ string, _ Batch) error {
+		first := false
+		once.Do(func() {
+			first = true
+			close(reached)
+		})
+		if first {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}
+	r := s.start(`
+name: rows
+nodes:
+  - {id: in, type: source.rows, with: {columns: {n: int}, rows: 10}}
+  - {id: out, type: sink.memory, from: in}
+  - {id: last, type: task.play, after: out}
+`, StartOptions{})
+	<-reached
+	s.close()
+	s.open()
+	r, err := s.engine.Run(context.Background(), r.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.wait(r)
+	if err != nil || info.RowsOut() != 10 {
+		t.Errorf("%s: %v\n%s", states(info), err, s.history(r))
+	}
+}
+
 // Req W7: rows flow as a step of a run, between tasks.
 func TestFlowAsAStep(t *testing.T) {
 	t.Parallel()

@@ -110,12 +110,17 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 				delete(a.cancel, s)
 			}
 			delete(a.run.flows, Instance(m.node, m.iteration))
+			if m.result.err == errInterrupted { //nolint:errorlint // it is never wrapped
+				return
+			}
 			if m.result.err != nil {
 				a.failed = m.result.err
 			}
 			d.ended(m.node, m.iteration, m.attempt, m.result)
 		case undoEnded:
-			d.undoEnded(m.attempt, m.result)
+			if m.result.err != errInterrupted { //nolint:errorlint // it is never wrapped
+				d.undoEnded(m.attempt, m.result)
+			}
 		case timeCame:
 			d.woke(m.node, m.iteration)
 		case runCommand:
@@ -302,7 +307,9 @@ func (a *runActor) Stop(ctx *actor.Context[runMessage]) error {
 	return nil
 }
 
-var errInterrupted = fault.New(fault.Canceled, "workflow", "the engine is stopping; the step is done again with the next one")
+// errInterrupted is the result of an attempt that was interrupted because the run
+// leaves memory. It is no result: the attempt is made again.
+var errInterrupted error = fault.New(fault.Canceled, "workflow", "the engine is stopping; the step is done again with the next one")
 
 // nextWake is the first time at which something is due in a run of which
 // nothing is under way, or zero.
