@@ -23,7 +23,7 @@ const runawayGrace = 5 * time.Second
 
 // execute begins the work of an attempt. What comes of it is told to the actor.
 func (a *runActor) execute(ctx *actor.Context[runMessage], s *step) {
-	work, cancel := context.WithCancelCause(ctx)
+	work, cancel := context.WithCancelCause(a.work)
 	a.cancel[s] = cancel
 	switch {
 	case s.def.flow != nil:
@@ -339,5 +339,6 @@ func (a *runActor) undo(ctx *actor.Context[runMessage]) {
 		variables: v, timeout: ref.def.undo.timeout, self: ctx.Self(),
 		report: func(r result) runMessage { return undoEnded{attempt, r} },
 	}
-	ctx.Pipe(func(work context.Context) runMessage { return job.do(work) })
+	work := a.work
+	ctx.Pipe(func(context.Context) runMessage { return job.do(work) })
 }

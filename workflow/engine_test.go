@@ -28,7 +28,8 @@ type stage struct {
 	engine   *Engine
 	lab      lab
 	mu       sync.Mutex
-	calls    []string // keys of the attempts, in the order in which they began
+	calls    []string                   // keys of the attempts, in the order in which they began
+	commit   func(b *store.Batch) error // called before each commit of an engine, if it is not nil
 	play     func(ctx context.Context, t *Task, text string) (json.RawMessage, error)
 	registry *Registry
 }
@@ -58,6 +59,24 @@ func newStage(t *testing.T, play func(ctx context.Context, t *Task, text string)
 	return s
 }
 
+// watchedStore asks the test before it commits.
+type watchedStore struct {
+	store.Store
+	stage *stage
+}
+
+func (w watchedStore) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
+	w.stage.mu.Lock()
+	ask := w.stage.commit
+	w.stage.mu.Unlock()
+	if ask != nil {
+		if err := ask(b); err != nil {
+			return store.Result{}, err
+		}
+	}
+	return w.Store.Commit(ctx, b)
+}
+
 func (s *stage) open() {
 	s.t.Helper()
 	var err error
@@ -65,7 +84,7 @@ func (s *stage) open() {
 		s.t.Fatal(err)
 	}
 	s.sys = actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	s.engine, err = Open(context.Background(), s.sys, s.store, EngineOptions{Registry: s.registry, Files: fstest.MapFS{}, OutputDir: s.t.TempDir()})
+	s.engine, err = Open(context.Background(), s.sys, watchedStore{s.store, s}, EngineOptions{Registry: s.registry, Files: fstest.MapFS{}, OutputDir: s.t.TempDir()})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -257,6 +276,46 @@ nodes:
 	info, err := s.wait(r)
 	if err != nil || info.RowsOut() != 10 {
 		t.Errorf("%s: %v\n%s", states(info), err, s.history(r))
+	}
+}
+
+// Req W4: a store that cannot commit for a time is waited for, and what was done
+// meanwhile is not done again; when a commit is refused for good, the run is read
+// again and goes on from what is recorded.
+func TestCommitFails(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err   error
+		calls string
+	}{
+		"for a time": {store.Failure(store.ErrDiskFull, "test", "", nil), "first/0,second/0"},
+		"for good":   {store.Failure(store.ErrInvalid, "test", "", nil), "first/0,first/0,second/0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, nil)
+			failures := 1
+			s.mu.Lock()
+			s.commit = func(b *store.Batch) error {
+				for _, a := range b.Appends {
+					for _, e := range a.Events {
+						if e.Type == string(NodeCompleted) && failures > 0 {
+							failures--
+							return tc.err
+						}
+					}
+				}
+				return nil
+			}
+			s.mu.Unlock()
+			r := s.start("name: w\nnodes:\n  - {id: first, type: task.play}\n  - {id: second, type: task.play, after: first}\n", StartOptions{})
+			if info, err := s.wait(r); err != nil {
+				t.Errorf("%s: %v", states(info), err)
+			}
+			if got := strings.Join(s.calls, ","); got != tc.calls || failures != 0 {
+				t.Errorf("called %s, want %s\n%s", got, tc.calls, s.history(r))
+			}
+		})
 	}
 }
 

@@ -70,14 +70,18 @@ func (runCommand) isRunMessage() {}
 type runActor struct {
 	run     *liveRun
 	cancel  map[*step]context.CancelCauseFunc // of attempts under way
-	touched bool                              // something has come since it was looked last
-	failed  error                             // of the last attempt that failed, as it was
+	work    context.Context                   // of all attempts
+	endWork context.CancelCauseFunc
+	touched bool  // something has come since it was looked last
+	failed  error // of the last attempt that failed, as it was
 }
 
 // Start reads the run from the store, unless it was handed over.
 func (a *runActor) Start(ctx *actor.Context[runMessage]) error {
 	r := a.run
 	a.cancel = map[*step]context.CancelCauseFunc{}
+	// Not derived from ctx: that would take a goroutine for each attempt.
+	a.work, a.endWork = context.WithCancelCause(context.Background())
 	state := r.next
 	r.next = nil
 	if state == nil { // after a failure
@@ -107,6 +111,9 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 			d.advance()
 		case stepEnded:
 			if s := d.find(m.node, m.iteration); s != nil && s.attempt == m.attempt {
+				if cancel := a.cancel[s]; cancel != nil {
+					cancel(nil)
+				}
 				delete(a.cancel, s)
 			}
 			delete(a.run.flows, Instance(m.node, m.iteration))
@@ -138,6 +145,7 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 		}
 	}
 	if err != nil {
+		a.endWork(errInterrupted) // the next incarnation begins it again
 		return err
 	}
 	switch m := m.(type) {
@@ -290,8 +298,8 @@ func (a *runActor) takeUp(ctx *actor.Context[runMessage], s *scope) {
 func (a *runActor) Stop(ctx *actor.Context[runMessage]) error {
 	r := a.run
 	r.leaving.Store(true)
-	for _, cancel := range a.cancel {
-		cancel(errInterrupted)
+	if a.endWork != nil {
+		a.endWork(errInterrupted)
 	}
 	r.mu.Lock()
 	d := r.state
