@@ -1,6 +1,8 @@
 // Lists the texts of the page that have less contrast than WCAG AA asks for:
 // 4.5:1 against what they stand on, 3:1 if large.
 (() => {
+	// What fades in is looked at as it will stand.
+	for (const a of document.getAnimations()) if (a.effect.getComputedTiming().endTime < Infinity) a.finish();
 	const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
 	const rgba = (colour) => {
 		canvas.clearRect(0, 0, 1, 1);
