@@ -131,7 +131,7 @@ func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.P
 		if err != nil {
 			return err
 		}
-		r.follow(&runEntry{run: run, dir: info.Start.OutputDir})
+		r.follow(&runEntry{run: run, dir: info.Start.OutputDir, done: info.State.Final(), info: info})
 	}
 	return nil
 }
@@ -141,7 +141,9 @@ func (r *Runs) follow(entry *runEntry) {
 	r.mu.Lock()
 	r.entries = append(r.entries, entry)
 	r.mu.Unlock()
-	r.watchers.Go(func() { r.watch(entry) })
+	if !entry.done { // else an earlier process has tidied up after it
+		r.watchers.Go(func() { r.watch(entry) })
+	}
 }
 
 // launch makes the directory of a run and starts it.
@@ -189,11 +191,6 @@ func (r *Runs) release() {
 
 // watch waits for the end of a run and tidies up after it.
 func (r *Runs) watch(entry *runEntry) {
-	before, err := entry.run.Info(context.Background())
-	if err == nil && before.State.Final() { // of an earlier process
-		r.finished(entry, before)
-		return
-	}
 	info, err := entry.run.Wait(context.Background())
 	if !info.State.Final() {
 		return // the engine has stopped; the run goes on with the next one
