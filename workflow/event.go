@@ -15,26 +15,26 @@ type EventType string
 // What happens in the life of a run.
 const (
 	WorkflowStarted   EventType = "WorkflowStarted"
-	WorkflowPaused    EventType = "WorkflowPaused"    // nothing new is begun; what is under way goes on
-	WorkflowResumed   EventType = "WorkflowResumed"   //
-	WorkflowCancelled EventType = "WorkflowCancelled" //
-	WorkflowCompleted EventType = "WorkflowCompleted" //
-	WorkflowFailed    EventType = "WorkflowFailed"    //
-	WorkflowReopened  EventType = "WorkflowReopened"  // a run that failed or was cancelled goes on, see [Engine.Retry]
-	CancelRequested   EventType = "CancelRequested"   // the run winds up
-	SignalReceived    EventType = "SignalReceived"    //
-	NodeStarted       EventType = "NodeStarted"       //
-	NodeWaiting       EventType = "NodeWaiting"       // for a time, a signal, or a run below it
-	NodeExpanded      EventType = "NodeExpanded"      // an iteration of a loop, or the items of a foreach, are known
-	NodeCompleted     EventType = "NodeCompleted"     //
-	NodeRetried       EventType = "NodeRetried"       // an attempt failed; the next is due at Until
-	NodeFailed        EventType = "NodeFailed"        // and will not be tried again
-	NodeSkipped       EventType = "NodeSkipped"       // its condition is false, or nothing leads to it
-	NodeCancelled     EventType = "NodeCancelled"     // it was ended because the run, or what it is part of, is winding up
-	NodeCompensating  EventType = "NodeCompensating"  // what the node did is being undone
-	NodeCompensated   EventType = "NodeCompensated"   //
-	NodeUndoFailed    EventType = "NodeUndoFailed"    // what the node did could not be undone
-	NodeUndoRetried   EventType = "NodeUndoRetried"   // an attempt to undo failed; the next is due at Until
+	WorkflowPaused    EventType = "WorkflowPaused" // nothing new is begun; what is under way goes on
+	WorkflowResumed   EventType = "WorkflowResumed"
+	WorkflowCancelled EventType = "WorkflowCancelled"
+	WorkflowCompleted EventType = "WorkflowCompleted"
+	WorkflowFailed    EventType = "WorkflowFailed"
+	WorkflowReopened  EventType = "WorkflowReopened" // a run that failed or was cancelled goes on, see [Run.Retry]
+	CancelRequested   EventType = "CancelRequested"  // the run winds up
+	SignalReceived    EventType = "SignalReceived"
+	NodeStarted       EventType = "NodeStarted"
+	NodeWaiting       EventType = "NodeWaiting"  // for a time, a signal, or a run below it
+	NodeExpanded      EventType = "NodeExpanded" // an iteration of a loop, or the items of a foreach, are known
+	NodeCompleted     EventType = "NodeCompleted"
+	NodeRetried       EventType = "NodeRetried"      // an attempt failed; the next is due at Until
+	NodeFailed        EventType = "NodeFailed"       // and will not be tried again
+	NodeSkipped       EventType = "NodeSkipped"      // its condition is false, or nothing leads to it
+	NodeCancelled     EventType = "NodeCancelled"    // it was ended because the run, or what it is part of, is winding up
+	NodeCompensating  EventType = "NodeCompensating" // what the node did is being undone
+	NodeCompensated   EventType = "NodeCompensated"
+	NodeUndoFailed    EventType = "NodeUndoFailed"  // what the node did could not be undone
+	NodeUndoRetried   EventType = "NodeUndoRetried" // an attempt to undo failed; the next is due at Until
 )
 
 // Event is something that happened in a run. Events are the truth about a run:

@@ -38,7 +38,6 @@ type runState struct {
 	undoTry   int                 // attempt at the present one; 0: not begun
 	undoUntil time.Time           // when its next attempt is due
 	undoError failure             // the first that could not be undone
-	reopened  int                 // how often the run went on after its end
 	counts    map[*stepDef]*stepCount
 	wake      int64 // when the run must be in memory, as the store knows it
 }
@@ -461,7 +460,6 @@ func (s *scope) close(cause failure) {
 // reopen takes back what made a run fail, so that it goes on from there.
 func (r *runState) reopen() {
 	r.state, r.ended, r.cancelled, r.cause, r.paused = StateRunning, time.Time{}, false, failure{}, false
-	r.reopened++
 	r.root.reopen()
 }
 
