@@ -46,7 +46,7 @@ func TestNode(t *testing.T) {
 	f := newFixture(t, func(o *console.Options) {
 		o.Health = func() console.Health { return console.Health{Status: console.HealthDegraded, Detail: "disk is slow"} }
 	})
-	tell(t, f.child, 7)
+	f.tell(t, 7)
 	n := decode[console.Node](t, f.get("/api/node"), http.StatusOK)
 	if n.Name != "weather-1" || n.Version != "v0.1.0" || n.Health.Status != console.HealthDegraded || n.LogLevel != "INFO" {
 		t.Errorf("node is %+v", n)
@@ -105,7 +105,7 @@ func TestTreeShowsFailures(t *testing.T) {
 	if w := f.do(http.MethodPost, "/api/actors/demo/child:crash", ""); w.Code != http.StatusNoContent {
 		t.Fatalf("crash: %d %s", w.Code, w.Body)
 	}
-	tell(t, f.child, 1) // after the restart
+	f.tell(t, 1) // after the restart
 	child := f.fresh(t, "/demo/child")
 	if total := f.fresh(t, "/").Total; total.Restarts != 1 || total.Failures != 1 {
 		t.Errorf("total is %+v, want each failure once", total)

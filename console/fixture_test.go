@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -118,8 +119,8 @@ func spawnParent(t *testing.T, sys *actor.System, name string, start func(*actor
 	return ref
 }
 
-// tell sends n messages to an actor and waits until all are handled.
-func tell(t *testing.T, ref actor.Ref[command], n int) {
+// tell sends n messages to the child and waits until all are handled and counted.
+func (f *fixture) tell(t *testing.T, n int) {
 	t.Helper()
 	done := make(chan struct{})
 	for i := range n {
@@ -127,12 +128,19 @@ func tell(t *testing.T, ref actor.Ref[command], n int) {
 		if i == n-1 {
 			c.done = done
 		}
-		if err := ref.Tell(t.Context(), c); err != nil {
+		if err := f.child.Tell(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}
 	<-done
+	for busy(f.sys.Tree()) {
+		runtime.Gosched()
+	}
 }
+
+// busy says whether an actor handles a message: its counters follow at the end of
+// the batch that the message belongs to.
+func busy(i actor.Info) bool { return i.Busy || slices.ContainsFunc(i.Children, busy) }
 
 // do sends a request to the console as a browser on this machine would.
 func (f *fixture) do(method, target, body string, header ...string) *httptest.ResponseRecorder {

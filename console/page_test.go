@@ -48,7 +48,7 @@ func row(path string) string {
 }
 
 func pageTree(t *testing.T, b *browser, f *fixture) {
-	tell(t, f.child, 50)
+	f.tell(t, 50)
 	b.until(t, row("/demo/child")+`.querySelector(".c-processed").textContent === "50"`)
 	b.until(t, row("/demo/child")+`.querySelector(".c-rate").textContent !== "0"`)
 
@@ -228,6 +228,6 @@ func pageReconnects(t *testing.T, b *browser, f *fixture, server *httptest.Serve
 	b.until(t, `document.querySelector("#connection").dataset.state === "reconnecting"`)
 	b.until(t, `document.querySelector("#connection").dataset.state === "live"`)
 	before := eval[string](t, b, row("/demo/child")+`.querySelector(".c-processed").textContent`)
-	tell(t, f.child, 3)
+	f.tell(t, 3)
 	b.until(t, fmt.Sprintf(`%s.querySelector(".c-processed").textContent !== %q`, row("/demo/child"), before))
 }

@@ -153,7 +153,7 @@ func TestStreamSendsWhatChanges(t *testing.T) {
 		out.mu.Unlock()
 
 		f.runs.finish()
-		tell(t, f.child, 3)
+		f.tell(t, 3)
 		time.Sleep(250 * time.Millisecond)
 		synctest.Wait()
 		out.mu.Lock()
@@ -181,7 +181,7 @@ func TestStreamIsCoalesced(t *testing.T) {
 		out.take("tree")
 		began := time.Now()
 		for range 500 {
-			tell(t, f.child, 1)
+			f.tell(t, 1)
 			time.Sleep(4 * time.Millisecond)
 		}
 		took := time.Since(began)
@@ -382,7 +382,7 @@ func TestStreamOverHTTP(t *testing.T) {
 
 	stays := open(t.Context())
 	readUntil(t, stays.Body, "event: events")
-	tell(t, f.child, 4)
+	f.tell(t, 4)
 	readUntil(t, stays.Body, `"processed":4`)
 
 	limit, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -418,7 +418,7 @@ func TestStreamOutlivesServerTimeouts(t *testing.T) {
 	}
 	defer response.Body.Close()
 	for i, began := 1, time.Now(); time.Since(began) < 4*timeout; i++ {
-		tell(t, f.child, 1)
+		f.tell(t, 1)
 		readUntil(t, response.Body, fmt.Sprintf(`"path":"/demo/child","name":"child","id":%d`, f.child.Address().ID))
 	}
 }

@@ -97,7 +97,8 @@ func TestStoreCannotBeOpened(t *testing.T) {
 	}
 }
 
-// spoil overwrites the pages of a database but for its header.
+// spoil overwrites the pages of a database but for its header, and drops its log,
+// which a reader that was late may have left and which would make the pages good.
 func spoil(t *testing.T, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -108,6 +109,9 @@ func spoil(t *testing.T, path string) {
 		data[i] ^= 0x5a
 	}
 	writeFile(t, path, string(data))
+	if err := os.Remove(path + "-wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
 }
 
 func writeFile(t *testing.T, path, text string) {

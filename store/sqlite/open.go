@@ -347,17 +347,40 @@ func (s *Store) openReaders(o Options) error {
 
 // release closes all connections that are open. The writer's is the last on the
 // file, so that SQLite can remove its log.
+// A connection that is being read with is closed by who reads, in endRead: waiting
+// for it here would never end when a store is closed in the middle of an iterator.
 func (s *Store) release() error {
-	var all []error
-	for n := len(s.readers); n > 0; n-- {
-		all = append(all, (<-s.readers).close())
-	}
+	all := []error{s.closeReaders()}
 	for _, c := range []*conn{s.w, s.lock} {
 		if c != nil {
 			all = append(all, c.close())
 		}
 	}
 	return explain("store.Close", s.path, errors.Join(all...))
+}
+
+// closeReaders closes the connections that nobody reads with.
+func (s *Store) closeReaders() error {
+	var all []error
+	for {
+		select {
+		case c := <-s.readers:
+			all = append(all, c.close())
+		default:
+			return errors.Join(all...)
+		}
+	}
+}
+
+// endRead ends the loan of a connection. Closed connections let SQLite move its
+// log into the file, so none may be forgotten by a store that was closed meanwhile.
+func (s *Store) endRead(c *conn) {
+	s.readers <- c
+	select {
+	case <-s.closing:
+		_ = s.closeReaders() // nobody is left to be told
+	default:
+	}
 }
 
 // read lends f a connection to read with.
@@ -367,7 +390,7 @@ func (s *Store) read(ctx context.Context, op string, f func(c *conn) error) erro
 	}
 	select {
 	case c := <-s.readers:
-		defer func() { s.readers <- c }()
+		defer s.endRead(c)
 		return explain(op, s.path, f(c))
 	case <-ctx.Done():
 		return ctx.Err()

@@ -185,3 +185,21 @@ func TestNoOrphans(t *testing.T) {
 		}
 	}
 }
+
+// A store that is closed while somebody reads leaves no log behind: the reader's
+// connection is closed when the reader is done.
+func TestCloseWhileReading(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	must(t, err)
+	commit(t, s, store.Batch{Appends: []store.Append{{Stream: "s", Events: []store.Event{{Data: []byte("a")}, {Data: []byte("b")}}}}})
+	for _, err := range s.Read(t.Context(), "s", 0) {
+		must(t, err)
+		must(t, s.Close())
+		break
+	}
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the log of a closed store: %v", err)
+	}
+}
