@@ -84,7 +84,14 @@ func TestCrashFindsMutants(t *testing.T) {
 			c.mutant = name
 			for range 40 {
 				for range 4 {
-					c.kill(c.start(), c.random.IntN(100))
+					said := c.end(c.start(), c.random.IntN(100))
+					if strings.Contains(said, "the answer to ") {
+						t.Log(said) // the wrong one
+						return
+					}
+					if said != "" {
+						t.Fatal(said)
+					}
 				}
 				if wrong := c.verify(); len(wrong) > 0 {
 					t.Log(wrong[0])
@@ -192,6 +199,15 @@ func (k *child) await(n int) {
 // failure.
 func (c *crash) kill(k *child, n int) {
 	c.Helper()
+	if said := c.end(k, n); said != "" {
+		c.Fatalf("the child ended by itself:\n%s", said)
+	}
+}
+
+// end kills a child after n acknowledged tells, or returns what it said when it
+// ended by itself.
+func (c *crash) end(k *child, n int) string {
+	c.Helper()
 	k.await(n)
 	_ = k.cmd.Process.Kill() // it may have ended
 	for open := true; open; {
@@ -204,8 +220,9 @@ func (c *crash) kill(k *child, n int) {
 	_ = k.cmd.Wait()
 	_ = k.in.Close()
 	if k.cmd.ProcessState.Exited() {
-		c.Fatalf("the child ended by itself:\n%s\n%s", strings.Join(k.other, "\n"), k.err.String())
+		return "it has ended: " + strings.Join(k.other, "\n") + "\n" + k.err.String()
 	}
+	return ""
 }
 
 // suspend stops a child until another has done some work, which takes the end of
