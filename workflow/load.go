@@ -59,6 +59,13 @@ func LoadFS(fsys fs.FS, file string, options LoadOptions) (*Definition, error) {
 	return load(f, file, fileSet{fsys: fsys, dir: path.Dir(file)}, options)
 }
 
+// LoadText is [LoadFile] for a text that is in no file of this machine's own, such
+// as one that came in by an API. Messages call it by name; relative paths of
+// sources are relative to dir.
+func LoadText(name, dir string, text []byte, options LoadOptions) (*Definition, error) {
+	return loadBytes(text, name, fileSet{dir: dir}, options)
+}
+
 func load(f fs.File, name string, files fileSet, options LoadOptions) (*Definition, error) {
 	text, err := io.ReadAll(io.LimitReader(f, FileBytesMax+1))
 	if err != nil {

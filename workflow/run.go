@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"iter"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -272,31 +271,6 @@ func (i RunInfo) failure() error {
 		return nil
 	}
 	return &runFailure{i.ErrorCode, i.Error}
-}
-
-// History yields the events of the run from a sequence number on; 0 is from the
-// beginning. An error is the last thing it yields.
-func (r *Run) History(ctx context.Context, from int64) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
-		workflow := ""
-		for stored, err := range r.engine.store.Read(ctx, store.Stream(runPrefix+r.id), store.Position(from)) {
-			if errors.Is(err, store.ErrUnknownStream) {
-				err = noRun("workflow.Run.History", r.id)
-			}
-			if err != nil {
-				yield(Event{}, err)
-				return
-			}
-			event, err := decodeEvent(stored)
-			if len(stored.Meta) > 0 {
-				workflow = string(stored.Meta)
-			}
-			event.RunID, event.Workflow = r.id, workflow
-			if !yield(event, err) || err != nil {
-				return
-			}
-		}
-	}
 }
 
 // command has something decided by the run's actor.

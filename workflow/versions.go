@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -235,6 +236,39 @@ func (e *Engine) Versions(ctx context.Context, name string) ([]Version, error) {
 // Activate has new runs begin with a version, such as an older one. Runs under
 // way stay with theirs.
 func (e *Engine) Activate(ctx context.Context, name string, version int64) error {
+	return e.activateVersion(ctx, name, version, store.AnyVersion)
+}
+
+// ActivateFrom is [Engine.Activate] if the active version is the one that is
+// expected. Errors: ABORTED if it is another one.
+func (e *Engine) ActivateFrom(ctx context.Context, name string, expected, version int64) error {
+	const op = "workflow.Engine.ActivateFrom"
+	entry, err := e.store.Entry(ctx, activePrefix+name)
+	if errors.Is(err, store.ErrNoEntry) || errors.Is(err, store.ErrInvalid) {
+		return e.noWorkflow(ctx, name)
+	}
+	if err != nil {
+		return err
+	}
+	var a activeVersion
+	if err := json.Unmarshal(entry.Value, &a); err != nil {
+		return err
+	}
+	if a.Version == expected {
+		err = e.activateVersion(ctx, name, version, entry.Version)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return &fault.Error{
+		Code: fault.Aborted, Op: op, Target: name, Message: fmt.Sprintf("the active version is not %d any more", expected),
+		Hint: "look which one is active, and decide again",
+	}
+}
+
+// activateVersion makes a version the active one if the entry that says so is
+// still of that version of its own.
+func (e *Engine) activateVersion(ctx context.Context, name string, version, entry int64) error {
 	if _, _, err := e.record(ctx, name, version); err != nil {
 		return err
 	}
@@ -242,7 +276,7 @@ func (e *Engine) Activate(ctx context.Context, name string, version int64) error
 	if err != nil {
 		return err
 	}
-	_, err = e.store.Commit(ctx, &store.Batch{Fence: e.fence, Sets: []store.Set{{Key: activePrefix + name, Value: value, Expected: store.AnyVersion}}})
+	_, err = e.store.Commit(ctx, &store.Batch{Fence: e.fence, Sets: []store.Set{{Key: activePrefix + name, Value: value, Expected: entry}}})
 	if err == nil {
 		e.cache.setActive(name, version)
 	}
@@ -268,6 +302,23 @@ func (e *Engine) active(ctx context.Context, name string) (int64, error) {
 	return a.Version, nil
 }
 
+// Definition returns a version of a workflow as it was read; 0 is the active
+// one. Inputs without a default have no value in it. Errors: NOT_FOUND.
+func (e *Engine) Definition(ctx context.Context, name string, version int64) (*Definition, error) {
+	if version == 0 {
+		active, err := e.active(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		version = active
+	}
+	record, _, err := e.record(ctx, name, version)
+	if err != nil {
+		return nil, err
+	}
+	return e.load(record, LoadOptions{Registry: e.options.Registry, Open: true})
+}
+
 // definition returns a version with values for its inputs.
 func (e *Engine) definition(ctx context.Context, name string, version int64, inputs map[string]string) (*Definition, error) {
 	key := cacheKey(name, version, inputs)
@@ -278,6 +329,16 @@ func (e *Engine) definition(ctx context.Context, name string, version int64, inp
 	if err != nil {
 		return nil, err
 	}
+	d, err := e.load(record, LoadOptions{Registry: e.options.Registry, Inputs: inputs})
+	if err != nil {
+		return nil, err
+	}
+	e.cache.put(key, d)
+	return d, nil
+}
+
+// load reads the text of a version.
+func (e *Engine) load(record *versionRecord, options LoadOptions) (*Definition, error) {
 	files := fileSet{dir: record.Dir}
 	var info fs.FileInfo
 	if record.Embedded {
@@ -285,14 +346,13 @@ func (e *Engine) definition(ctx context.Context, name string, version int64, inp
 	} else if stat, err := os.Stat(filepath.Join(record.Dir, filepath.Base(record.File))); err == nil {
 		info = stat
 	}
-	d, err := loadBytes(record.Text, record.File, files, LoadOptions{Registry: e.options.Registry, Inputs: inputs})
+	d, err := loadBytes(record.Text, record.File, files, options)
 	if err != nil {
 		return nil, err
 	}
 	if info != nil {
 		d.setInfo(info)
 	}
-	e.cache.put(key, d)
 	return d, nil
 }
 
