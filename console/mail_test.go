@@ -133,7 +133,7 @@ func TestMailBadInput(t *testing.T) {
 func TestMailPage(t *testing.T) {
 	b := newBrowser(t)
 	n := startShop(t, 30)
-	b.run(t, "open", view(1440, 900, "light"), chromedp.Navigate(n.URL()))
+	b.run(t, "open", view(1440, 900, "light"), chromedp.Navigate(n.URL()+"letters"))
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 25`)
 	b.until(t, `document.querySelector("#letters-range").textContent === "1–25 of 30"`)
 	b.until(t, `document.querySelector('#queue-rows tr[data-key="shop/orders"] .buried').textContent === "30"`)

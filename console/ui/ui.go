@@ -14,6 +14,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,10 +54,14 @@ type page struct {
 	assets  map[string]asset
 }
 
-// Handler serves the page at "/" and its files under "/assets/<version>/". The
-// document is revalidated on every load, the files are immutable; modules
-// import each other by relative paths and so stay within one version. It is
-// safe for concurrent use.
+// sections are the first parts of the addresses under which the document is
+// served: its script shows the page that the address names.
+var sections = []string{"letters", "workflows", "runs", "schedules"}
+
+// Handler serves the document at "/" and at the addresses of its pages, such as
+// "/runs", and its files under "/assets/<version>/". The document is revalidated
+// on every load, the files are immutable; modules import each other by relative
+// paths and so stay within one version. It is safe for concurrent use.
 func Handler() http.Handler { return load() }
 
 // Version is a hash of all files of the page.
@@ -107,7 +112,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the page is only read", http.StatusMethodNotAllowed)
 		return
 	}
-	if r.URL.Path == "/" {
+	if section, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); r.URL.Path == "/" || slices.Contains(sections, section) {
 		p.index.send(w, r, "no-cache")
 		return
 	}

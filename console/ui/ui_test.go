@@ -50,6 +50,11 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s: status %d, %d bytes", m[1], a.Code, a.Body.Len())
 		}
 	}
+	for _, target := range []string{"/letters", "/runs", "/runs/0192", "/workflows/a%2Fb"} {
+		if a := get(t, target); a.Code != http.StatusOK || a.Body.String() != w.Body.String() {
+			t.Errorf("%s is not the document: status %d", target, a.Code)
+		}
+	}
 	again := get(t, "/", "If-None-Match", w.Header().Get("ETag"))
 	if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
 		t.Errorf("unchanged document: status %d, %d bytes", again.Code, again.Body.Len())
@@ -77,7 +82,7 @@ func TestAssetsAreImmutable(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	t.Parallel()
 	p := prefix(t)
-	for _, target := range []string{"/index.html", "/assets/", "/assets/0000000000000000/js/main.js", p, p + "index.html", p + "js/", p + "../ui.go", p + "js/none.js"} {
+	for _, target := range []string{"/index.html", "/runs.html", "/actors", "/assets/", "/assets/0000000000000000/js/main.js", p, p + "index.html", p + "js/", p + "../ui.go", p + "js/none.js"} {
 		if w := get(t, target); w.Code != http.StatusNotFound {
 			t.Errorf("GET %s: status %d, want 404", target, w.Code)
 		}

@@ -1,7 +1,8 @@
 // What opens below a row of the tree: everything that is known of one actor.
 
-import { h, icon, reconcile, s, setAttr, setText, toast } from "./dom.js";
+import { h, reconcile, s, setAttr, setText } from "./dom.js";
 import { bytes, duration, int, moment, plural, rate } from "./format.js";
+import { copyButton } from "./cli.js";
 
 const HISTORY = 120;
 const SVG_W = 320;
@@ -51,7 +52,7 @@ export class ActorDetails {
       this.error,
       h("div", { class: "full" }, h("h3", {}, "From the command line"),
         h("div", { class: "command" }, this.code,
-          h("button", { type: "button", class: "quiet square", "aria-label": "Copy the command", title: "Copy", onclick: () => this.#copy() }, icon("copy")))));
+          copyButton(() => this.code.textContent))));
   }
 
   /** reset forgets the history: the next update is about another actor. */
@@ -102,14 +103,5 @@ export class ActorDetails {
     const note = time ? `${buckets[0].from_seconds > 0 ? duration(buckets[0].from_seconds) : "0"} to ${duration(buckets.at(-1).to_seconds)}, half below ${duration(time.p50_seconds)}, 99 % below ${duration(time.p99_seconds)}` : "not measured yet";
     setText(this.histogramNote, note);
     setAttr(this.histogram, "aria-label", note);
-  }
-
-  async #copy() {
-    try {
-      await navigator.clipboard.writeText(this.code.textContent);
-      toast("Copied.");
-    } catch {
-      toast("The browser does not allow copying; select the text instead.");
-    }
   }
 }

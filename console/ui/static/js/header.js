@@ -3,6 +3,7 @@
 import { byId, h, s, setAttr, setIcon, setText, toast } from "./dom.js";
 import { bytes, int, rate, span } from "./format.js";
 import * as api from "./api.js";
+import { site } from "./router.js";
 
 const HISTORY = 120; // points of the rate's trace
 const STEP_MS = 500; // between two points
@@ -29,7 +30,7 @@ export class Header {
   /** update shows a snapshot of /api/node. */
   update(node) {
     this.#started = new Date(node.started);
-    document.title = node.name === "troupe" ? "Troupe" : `${node.name} · Troupe`;
+    site(node.name === "troupe" ? "Troupe" : `${node.name} · Troupe`);
     setText(byId("node-name"), node.name === "troupe" ? "" : node.name);
     setText(byId("node-version"), node.version);
     setAttr(byId("health"), "data-state", node.health.status);

@@ -3,6 +3,7 @@
 import { byId, h, setAttr, setText, toast } from "./dom.js";
 import { moment, plural } from "./format.js";
 import { del, get, post, put } from "./api.js";
+import { commands } from "./cli.js";
 
 /** button makes one that is disabled while what it does is under way. */
 function button(label, act, attrs = {}) {
@@ -93,9 +94,7 @@ export class LetterView {
   /** The same on the command line. */
   #command() {
     const { id } = this.#letter;
-    return h("details", { class: "cli" }, h("summary", {}, "Command line"),
-      ["show", "edit", "rehearse", "redrive", "delete"].map((verb) =>
-        h("div", { class: "command" }, h("code", { tabindex: "0" }, `troupe dlq ${verb} ${id}${verb === "edit" ? " --json @payload.json" : ""}`))));
+    return commands(["show", "edit", "rehearse", "redrive", "delete"].map((verb) => `troupe dlq ${verb} ${id}${verb === "edit" ? " --json @payload.json" : ""}`));
   }
 
   async #save(json) {

@@ -3,6 +3,7 @@
 import { byId, h, reconcile, setAttr, setText } from "./dom.js";
 import { bytes, int, moment, plural } from "./format.js";
 import { get } from "./api.js";
+import { quoted } from "./cli.js";
 import { LetterView } from "./letter.js";
 import { Redrive } from "./redrive.js";
 
@@ -13,9 +14,6 @@ const FIELDS = {
   queue: "--queue", contains: "--text", error_type: "--error-type", type: "--type", target: "--target",
   caller: "--caller", request: "--request", trace: "--trace", since: "--since", before: "--before",
 };
-
-/** quoted is a word of a shell's command line. */
-export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
 export class Letters {
   #filter = {};
@@ -49,7 +47,9 @@ export class Letters {
   update(overview) {
     this.#redrive.update(overview.redrives);
     const key = `${overview.dead_letters} ${overview.newest}`;
-    setText(byId("letters-count"), overview.dead_letters > 0 ? int(overview.dead_letters) : "");
+    const count = overview.dead_letters > 0 ? int(overview.dead_letters) : "";
+    setText(byId("letters-count"), count);
+    setText(byId("mail-count"), count);
     if (key === this.#seen) return;
     this.#seen = key;
     this.load();

@@ -10,6 +10,7 @@ import { Events } from "./events.js";
 import { Letters } from "./letters.js";
 import { Queues } from "./queues.js";
 import { watchEdges } from "./scroll-edge.js";
+import { go, route, start } from "./router.js";
 
 /** What the page asks of the stream: a run that was picked, parents of which more is shown. */
 const wanted = { run: "", more: new Map() };
@@ -30,7 +31,10 @@ const tree = new Tree({
   },
   command: (path) => command.replaceAll("{origin}", location.origin).replaceAll("{path}", segment(path)),
 });
-const showActor = (path) => tree.select(path);
+const showActor = (path) => {
+  if (location.pathname !== "/") go("/");
+  tree.select(path);
+};
 const run = new Run({
   onPick: (id) => {
     wanted.run = id;
@@ -46,6 +50,7 @@ const queues = new Queues({ onLetters: (queue) => letters.only(queue), onActor: 
 /** mail shows the durable part of the node, from when there is one. */
 function mail(overview) {
   for (const id of ["queues", "letters", "mail-link"]) byId(id).hidden = false;
+  byId("mail-none").hidden = true;
   queues.update(overview);
   letters.update(overview);
 }
@@ -96,7 +101,10 @@ const stream = new Stream({
     actions(node.actions);
   },
   tree: (snapshot) => tree.update(snapshot),
-  runs: (list) => run.list(list),
+  runs: (list) => {
+    byId("result").hidden = list.runs.length === 0; // nothing to show beside the tree
+    run.list(list);
+  },
   run: (view) => {
     run.update(view);
     result.update(view.run);
@@ -105,4 +113,10 @@ const stream = new Stream({
   mail,
 });
 document.querySelectorAll(".scroll-edge").forEach(watchEdges);
+
+/** plain is a page that stands in index.html. */
+const plain = (id, title) => () => ({ element: byId(id), title });
+route("/", plain("overview", ""));
+route("/letters", plain("mail", "Letters"));
+start(plain("lost", "No such page"));
 stream.open(query());

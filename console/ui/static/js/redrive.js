@@ -4,6 +4,7 @@
 import { byId, h, reconcile, setAttr, setText, toast } from "./dom.js";
 import { int, moment, plural } from "./format.js";
 import { del, post } from "./api.js";
+import { copyButton } from "./cli.js";
 
 export class Redrive {
   #ask;
@@ -12,6 +13,7 @@ export class Redrive {
   /** ask has filter(), command(), total() and onChanged(). */
   constructor(ask) {
     this.#ask = ask;
+    byId("bulk-command").after(copyButton(() => byId("bulk-command").textContent));
     byId("redrive-check").addEventListener("click", () => this.#try("redrive"));
     byId("delete-check").addEventListener("click", () => this.#try("delete"));
     byId("bulk-do").addEventListener("click", () => this.#do());
