@@ -467,13 +467,12 @@ func (d *decider) signal(name string, payload json.RawMessage, request string) e
 	if d.state.Final() {
 		return &fault.Error{Code: fault.FailedPrecondition, Message: "the run has ended; it takes no signals"}
 	}
+	if err := d.checkRows(name); err != nil {
+		return err
+	}
 	s := d.waiter(d.root, name)
 	if s == nil {
-		if len(d.signals[name]) >= signalsMax {
-			return &fault.Error{Code: fault.ResourceExhausted, Message: fmt.Sprintf("%d signals %q wait already", signalsMax, name)}
-		}
-		d.emit(Event{Type: SignalReceived, Signal: name, Output: payload, Request: request})
-		return nil
+		return d.keepSignal(name, payload, request)
 	}
 	e := d.of(s, NodeCompleted)
 	e.Signal, e.Output, e.Duration = name, payload, d.now.Sub(s.started)
@@ -495,6 +494,15 @@ func (d *decider) signal(name string, payload json.RawMessage, request string) e
 	}
 	d.emit(e)
 	d.advance()
+	return nil
+}
+
+// keepSignal keeps a signal for who reads it later.
+func (d *decider) keepSignal(name string, payload json.RawMessage, request string) error {
+	if len(d.signals[name]) >= signalsMax {
+		return &fault.Error{Code: fault.ResourceExhausted, Message: fmt.Sprintf("%d signals %q wait already", signalsMax, name)}
+	}
+	d.emit(Event{Type: SignalReceived, Signal: name, Output: payload, Request: request})
 	return nil
 }
 

@@ -29,7 +29,9 @@
 // engine checks that every row that went into a node came out of it, was
 // filtered, was held in its state, or was set aside. Nodes that pass rows to each
 // other are one step, all or nothing: their sinks are committed together after
-// the last row, and if one of them fails nothing of them is left.
+// the last row, and if one of them fails nothing of them is left. A source whose
+// input changes by itself, such as a topic, records in its [Journal] what it is
+// going to read, and acknowledges it after the commit: see [Acknowledger].
 //
 // # Definitions
 //
@@ -109,6 +111,7 @@
 //	registry.go    SourceType, TransformType, SinkType: how one is described
 //	check.go       what a node type has in hand while a definition is checked
 //	node.go        Source, Transform, Sink: what a node type implements
+//	journal.go     Journal: what a source remembers of its input, rows sent to a run
 //	data.go        Row, Batch, Reject; value.go, schema.go; expr.go
 //	flow.go        how rows stream; flowdecide.go, flowactor.go, nodeactor.go
 //	track.go       counters, and the check that no row is lost

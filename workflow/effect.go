@@ -67,7 +67,7 @@ func (a *runActor) executeTask(work context.Context, ctx *actor.Context[runMessa
 	if def.templated {
 		job.variables = fix(job.variables)
 	}
-	wait, err := a.admission(s, job)
+	wait, err := a.admission(s, job.variables)
 	if err != nil {
 		_ = ctx.Self().TryTell(job.report(result{err: invalid(err)}))
 		return
@@ -77,7 +77,7 @@ func (a *runActor) executeTask(work context.Context, ctx *actor.Context[runMessa
 }
 
 // admission is how the step gets its turn where it competes with others.
-func (a *runActor) admission(s *step, job *taskJob) (func(context.Context) (func(), error), error) {
+func (a *runActor) admission(s *step, variables stepVariables) (func(context.Context) (func(), error), error) {
 	l := s.def.limits
 	if l.concurrency == 0 && l.rate == 0 {
 		return nil, nil
@@ -86,7 +86,7 @@ func (a *runActor) admission(s *step, job *taskJob) (func(context.Context) (func
 		if t == nil {
 			return raw, nil
 		}
-		return t.expand(job.variables)
+		return t.expand(variables)
 	}
 	concurrencyKey, err := key(l.concurrencyKey, l.concurrencyRaw)
 	if err != nil {
@@ -250,10 +250,18 @@ func (a *runActor) executeFlow(work context.Context, ctx *actor.Context[runMessa
 	if s.def.timeout > 0 {
 		work, cancel = context.WithTimeoutCause(work, s.def.timeout, fault.New(fault.DeadlineExceeded, "", "it took longer than %v", s.def.timeout))
 	}
-	f, err := startFlow(work, ctx, s.def.flow, flowOptions{
-		RunID: r.id, Node: id, Iteration: iteration, OutputDir: r.outputDir(), RejectsKept: r.engine.options.RejectsKept,
-		Log: r.engine.log, Changed: func() { r.engine.changed(r.id, nil) },
-	})
+	self := ctx.Self()
+	admit, err := a.admission(s, r.state.variables(s.scope))
+	var f *flow
+	if err != nil {
+		err = invalid(err)
+	} else {
+		f, err = startFlow(work, ctx, s.def.flow, flowOptions{
+			RunID: r.id, Node: id, Iteration: iteration, OutputDir: r.outputDir(), RejectsKept: r.engine.options.RejectsKept,
+			Log: r.engine.log, Changed: func() { r.engine.changed(r.id, nil) }, Admit: admit,
+			Journal: func(node string) *Journal { return a.journal(self, node, iteration) },
+		})
+	}
 	if err != nil {
 		cancel()
 		_ = ctx.Self().TryTell(stepEnded{id, iteration, attempt, result{err: err}})

@@ -21,6 +21,8 @@ type Env struct {
 	Key string
 	// Log carries the run's and the node's ids.
 	Log *slog.Logger
+	// Journal is what a source remembers of its input; nil for other nodes.
+	Journal *Journal
 
 	files     fileSet
 	outputDir string

@@ -32,7 +32,10 @@ type flowOptions struct {
 	OutputDir   string // where relative paths of sinks and of the file of rejects begin
 	RejectsKept int    // how many of the rows that one node sets aside are kept
 	Log         *slog.Logger
-	Changed     func() // called when a figure has changed; quick
+	Journal     func(node string) *Journal
+	// Admit waits for the turn of a flow that competes with others; nil: it need not.
+	Admit   func(context.Context) (release func(), err error)
+	Changed func() // called when a figure has changed; quick
 }
 
 // flow is one execution of nodes that pass rows to each other.
@@ -83,10 +86,33 @@ func startFlow(ctx context.Context, parent actor.Parent, definition *Definition,
 	detach := context.AfterFunc(ctx, func() { _ = ref.TryTell(cancelRequested{cause: contextError(ctx)}) })
 	context.AfterFunc(r.ctx, func() { detach() })
 	// Told only now, so that the handle is complete before a node works.
+	if options.Admit != nil {
+		go r.admit()
+		return r, nil
+	}
 	if err := ref.Tell(ctx, runStarted{}); err != nil {
 		return nil, errors.Join(err, ref.Stop(context.WithoutCancel(ctx)))
 	}
 	return r, nil
+}
+
+// admit begins the flow when it is its turn, and lets the next one in when it has
+// ended. It ends with the flow.
+func (r *flow) admit() {
+	release, err := r.options.Admit(r.ctx)
+	switch {
+	case r.ctx.Err() != nil: // it ends by itself
+		if err == nil {
+			release()
+		}
+		return
+	case err != nil:
+		_ = r.ref.TryTell(nodeFailed{err: err}) // or it has ended
+		return
+	}
+	defer release()
+	_ = r.ref.Tell(r.ctx, runStarted{}) // or it has ended
+	<-r.ref.Done()
 }
 
 func newFlow(d *Definition, options flowOptions) *flow {

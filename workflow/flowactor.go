@@ -107,6 +107,8 @@ func (a *flowActor) do(ctx *actor.Context[input], c command) input {
 		return a.tell(ctx, c.node, prepareSink{})
 	case doCommit:
 		return a.tell(ctx, c.node, commitSink{})
+	case doAcknowledge:
+		return a.tell(ctx, c.node, acknowledgeSource{})
 	case doVerify:
 		if err := checkConservation(a.run.nodes, a.run.edges); err != nil {
 			return nodeFailed{err: err}

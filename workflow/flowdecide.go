@@ -14,7 +14,8 @@ import (
 //	opening     every node is told to open
 //	running     sources are told to read; nodes report that they have ended
 //	preparing   every row is accounted for; every sink is told to prepare
-//	committing  sinks are told to commit, one after the other
+//	committing  sinks are told to commit, one after the other; then sources
+//	            to acknowledge what they have read
 //	done        the outcome is decided
 
 // input is something that has happened. It is also the message of the run's
@@ -22,13 +23,17 @@ import (
 type input interface{ isInput() }
 
 type (
-	runStarted    struct{}
-	nodeOpened    struct{ node string }
+	runStarted struct{}
+	nodeOpened struct {
+		node         string
+		acknowledges bool // it is a source that wants to know of the commit
+	}
 	nodeEnded     struct{ node string } // it has handled all its rows
 	rowsVerified  struct{}              // every row is accounted for
 	sinkPrepared  struct{ node string }
 	rejectsFiled  struct{} // the file of rejects is in its place
 	sinkCommitted struct{ node string }
+	acknowledged  struct{ node string }
 	// nodeFailed: the node is "" if it is no node that failed, but the run.
 	nodeFailed struct {
 		node string
@@ -44,6 +49,7 @@ func (rowsVerified) isInput()    {}
 func (sinkPrepared) isInput()    {}
 func (rejectsFiled) isInput()    {}
 func (sinkCommitted) isInput()   {}
+func (acknowledged) isInput()    {}
 func (nodeFailed) isInput()      {}
 func (cancelRequested) isInput() {}
 
@@ -57,6 +63,7 @@ const (
 	doPrepare                        // tell the sink to prepare
 	doFileRejects                    // put the file of rejects in its place
 	doCommit                         // tell the sink to commit
+	doAcknowledge                    // tell the source that all sinks have committed
 	doStop                           // the outcome is decided: clean up
 )
 
@@ -83,6 +90,7 @@ type machine struct {
 	phase                 phase
 	waiting               map[string]bool // nodes that the phase waits for
 	committed             []string
+	acknowledgers         []string // sources that are to acknowledge
 	outcome               outcome
 }
 
@@ -118,6 +126,9 @@ func (m *machine) step(in input) []command {
 		m.await(phaseOpening, m.nodes)
 		return each(doOpen, m.nodes)
 	case nodeOpened:
+		if in.acknowledges {
+			m.acknowledgers = append(m.acknowledgers, in.node)
+		}
 		return m.opened(in.node)
 	case nodeEnded:
 		return m.ended(in.node)
@@ -133,6 +144,9 @@ func (m *machine) step(in input) []command {
 		return m.commitNext()
 	case sinkCommitted:
 		m.committed = append(m.committed, in.node)
+		return m.commitNext()
+	case acknowledged:
+		m.acknowledgers = m.acknowledgers[1:]
 		return m.commitNext()
 	case nodeFailed:
 		return m.failed(in)
@@ -161,10 +175,14 @@ func (m *machine) ended(node string) []command {
 	return []command{{do: doVerify}}
 }
 
-// commitNext commits the next sink or, after the last one, completes the run.
+// commitNext commits the next sink or, after the last one, has the next source
+// acknowledge; then the run is complete.
 func (m *machine) commitNext() []command {
-	if len(m.committed) < len(m.sinks) {
+	switch {
+	case len(m.committed) < len(m.sinks):
 		return []command{{do: doCommit, node: m.sinks[len(m.committed)]}}
+	case len(m.acknowledgers) > 0:
+		return []command{{do: doAcknowledge, node: m.acknowledgers[0]}}
 	}
 	return m.end(outcome{state: StateCompleted})
 }
@@ -192,10 +210,10 @@ func (m *machine) interrupt(committed []string, err error) outcome {
 		return m.outcome
 	}
 	m.committed = committed
-	switch len(committed) {
-	case 0:
+	switch {
+	case len(committed) == 0:
 		return outcome{state: StateCancelled, err: err}
-	case len(m.sinks):
+	case len(committed) == len(m.sinks) && len(m.acknowledgers) == 0:
 		return outcome{state: StateCompleted}
 	}
 	return outcome{state: StateFailed, err: m.partly(err)}

@@ -16,6 +16,7 @@ func TestDecisions(t *testing.T) {
 	open := "start, opened in, opened f, opened a, opened b"
 	run := open + ", ended in, ended f, ended a, ended b"
 	commit := run + ", verified, prepared b, prepared a"
+	noted := strings.Replace(commit, "opened in", "opened in acknowledges", 1) + ", filed, committed a"
 	for _, tc := range []struct {
 		name, inputs, want string
 	}{
@@ -34,6 +35,11 @@ func TestDecisions(t *testing.T) {
 		{"completed", commit + ", filed, committed a, committed b", "stop completed  "},
 		{"a commit fails", commit + ", filed, failed a broken", "stop failed a broken"},
 		{"the second commit fails", commit + ", filed, committed a, failed b broken", "stop failed b committed before it failed: a: broken"},
+		{"sources acknowledge after the last sink", noted + ", committed b", "acknowledge in"},
+		{"completed when all have acknowledged", noted + ", committed b, acknowledged in", "stop completed  "},
+		{"nothing is acknowledged before the last sink", noted, "commit b"},
+		{"an acknowledgement fails", noted + ", committed b, failed in away", "stop failed in committed before it failed: a, b: away"},
+		{"cancel is too late for it", noted + ", committed b, cancel", ""},
 		{"cancel while opening", "start, cancel", "stop cancelled  no more"},
 		{"cancel while running", open + ", cancel", "stop cancelled  no more"},
 		{"cancel before the commit", run + ", verified, cancel", "stop cancelled  no more"},
@@ -89,6 +95,12 @@ func TestDecisionsOnInterruption(t *testing.T) {
 	}
 	m := newMachine(d)
 	m.step(runStarted{})
+	m.step(nodeOpened{node: "in", acknowledges: true})
+	if o := m.interrupt([]string{"a", "b"}, stopped); o.state != StateFailed {
+		t.Errorf("committed and not acknowledged: %s, %v", o.state, o.err)
+	}
+	m = newMachine(d)
+	m.step(runStarted{})
 	m.step(nodeFailed{node: "in", err: errors.New("first")})
 	if o := m.interrupt(nil, stopped); o.state != StateFailed || o.err.Error() != "first" {
 		t.Errorf("what was decided before is changed to %s, %v", o.state, o.err)
@@ -102,7 +114,7 @@ func parseInput(text string) input {
 	case "start":
 		return runStarted{}
 	case "opened":
-		return nodeOpened{node}
+		return nodeOpened{node: node, acknowledges: message == "acknowledges"}
 	case "ended":
 		return nodeEnded{node}
 	case "verified":
@@ -111,6 +123,8 @@ func parseInput(text string) input {
 		return sinkPrepared{node}
 	case "filed":
 		return rejectsFiled{}
+	case "acknowledged":
+		return acknowledged{node}
 	case "committed":
 		return sinkCommitted{node}
 	case "failed":
@@ -124,7 +138,7 @@ func parseInput(text string) input {
 func (c command) print(m *machine) string {
 	names := map[commandKind]string{
 		doOpen: "open", doRead: "read", doVerify: "verify", doPrepare: "prepare", doFileRejects: "file rejects",
-		doCommit: "commit", doStop: "stop",
+		doCommit: "commit", doAcknowledge: "acknowledge", doStop: "stop",
 	}
 	switch {
 	case c.do == doStop:

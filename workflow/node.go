@@ -28,6 +28,16 @@ type Counter interface {
 	RowsRead() int64
 }
 
+// Acknowledger is an optional ability of a [Source] whose input notes what was
+// taken from it, such as a queue. Acknowledge is called once every sink that the
+// rows go to has committed. If the process dies before, or Acknowledge fails, the
+// work is done again under the same [Env.Key]: the source has to give the same
+// rows, see [Journal], the sinks have them already, and Acknowledge is called
+// again. So it must be repeatable. Its context does not end with the run's.
+type Acknowledger interface {
+	Acknowledge(ctx context.Context) error
+}
+
 // Transform turns batches into batches.
 type Transform interface {
 	// Apply handles one batch. The engine checks that every row of it is

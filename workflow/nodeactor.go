@@ -20,6 +20,8 @@ type (
 	readSource  struct{} // also from the source to itself, for the next batch
 	prepareSink struct{}
 	commitSink  struct{}
+	// every sink has committed
+	acknowledgeSource struct{}
 	// rows that come over an edge, and the end of the edge
 	rowsArrived struct {
 		edge  *edgeTrack
@@ -28,12 +30,13 @@ type (
 	edgeEnded struct{ edge *edgeTrack }
 )
 
-func (openNode) isNodeMessage()    {}
-func (readSource) isNodeMessage()  {}
-func (prepareSink) isNodeMessage() {}
-func (commitSink) isNodeMessage()  {}
-func (rowsArrived) isNodeMessage() {}
-func (edgeEnded) isNodeMessage()   {}
+func (openNode) isNodeMessage()          {}
+func (readSource) isNodeMessage()        {}
+func (prepareSink) isNodeMessage()       {}
+func (commitSink) isNodeMessage()        {}
+func (acknowledgeSource) isNodeMessage() {}
+func (rowsArrived) isNodeMessage()       {}
+func (edgeEnded) isNodeMessage()         {}
 
 // errGone tells that a node has nobody to pass its rows on to, because the run
 // is ending. It is no failure of the node.
@@ -87,7 +90,7 @@ func newNodeActor(r *flow, t *nodeTrack, boss actor.Ref[input], nodes map[string
 // Receive does what the node is told. Once the run is ending, rows are
 // discarded: nothing of them will be committed.
 func (n *nodeActor) Receive(ctx *actor.Context[nodeMessage], m nodeMessage) error {
-	if _, commit := m.(commitSink); n.broken || n.run.ctx.Err() != nil && !commit {
+	if n.broken || n.run.ctx.Err() != nil && !finishes(m) {
 		return nil
 	}
 	n.broken = true
@@ -104,6 +107,16 @@ func (n *nodeActor) Receive(ctx *actor.Context[nodeMessage], m nodeMessage) erro
 	return err
 }
 
+// finishes reports whether a message belongs to the end of a run that cannot be
+// cancelled any more.
+func finishes(m nodeMessage) bool {
+	switch m.(type) {
+	case commitSink, acknowledgeSource:
+		return true
+	}
+	return false
+}
+
 func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -116,7 +129,8 @@ func (n *nodeActor) handle(ctx *actor.Context[nodeMessage], m nodeMessage) error
 			return n.fault("cannot be opened", err)
 		}
 		n.track.setState(StateRunning, nil)
-		return n.tellBoss(nodeOpened{n.track.node.ID})
+		_, acknowledges := n.source.(Acknowledger)
+		return n.tellBoss(nodeOpened{n.track.node.ID, acknowledges})
 	case readSource:
 		return n.read(ctx)
 	case rowsArrived:
@@ -144,8 +158,22 @@ func (n *nodeActor) handle(ctx *actor.Context[nodeMessage], m nodeMessage) error
 		n.committed = true
 		n.track.setState(StateCompleted, nil)
 		return n.tellBoss(sinkCommitted{n.track.node.ID})
+	case acknowledgeSource:
+		return n.acknowledge()
 	}
 	return nil
+}
+
+// acknowledgeTimeout bounds how long a source may acknowledge.
+const acknowledgeTimeout = time.Minute
+
+func (n *nodeActor) acknowledge() error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.run.ctx), acknowledgeTimeout)
+	defer cancel()
+	if err := n.source.(Acknowledger).Acknowledge(ctx); err != nil {
+		return n.fault("cannot acknowledge what it has read", err)
+	}
+	return n.tellBoss(acknowledged{n.track.node.ID})
 }
 
 // edgeEnded counts the edges that have ended, those of the input and all.
@@ -196,6 +224,9 @@ func (n *nodeActor) open(ctx *actor.Context[nodeMessage]) (err error) {
 	}
 	switch node.Role {
 	case RoleSource:
+		if r.options.Journal != nil {
+			env.Journal = r.options.Journal(node.ID)
+		}
 		if n.source, err = n.plan.source(env); err != nil {
 			return err
 		}

@@ -67,6 +67,8 @@ type plan struct {
 	// templated: the task has expressions that are filled in before each attempt.
 	templated bool
 	control   *control
+	receives  bool // entries of its journal may come from outside
+	batchRows int  // the most rows in a batch that leaves; 0: as the run has it
 }
 
 // OutHandle is the handle by which rows leave a node unless an edge names
@@ -93,6 +95,8 @@ type SourcePlan struct {
 	Schema Schema
 	// New makes the source of one run. It does no work that Open can do.
 	New func(env *Env) (Source, error)
+	// Receives: entries of its [Journal] may come from outside, see [RowsSignal].
+	Receives bool
 }
 
 // Info describes the type.
@@ -114,7 +118,7 @@ func (t SourceType[C]) check(c *Check) plan {
 		return plan{}
 	}
 	p := t.Plan(c, config)
-	return plan{schemas: map[string]Schema{OutHandle: p.Schema}, source: p.New}
+	return plan{schemas: map[string]Schema{OutHandle: p.Schema}, source: p.New, receives: p.Receives}
 }
 
 // TransformType is a node type that changes rows. See [SourceType] for C.

@@ -27,6 +27,8 @@ type liveRun struct {
 	state *decider
 	next  *decider // what the actor begins with, once
 	flows map[string]*flow
+	// signalled are closed at the next signal of a name.
+	signalled map[string]chan struct{}
 }
 
 // runMessage is what the actor of a run is told.
@@ -93,7 +95,7 @@ func (a *runActor) Start(ctx *actor.Context[runMessage]) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state, r.flows = state, map[string]*flow{}
+	r.state, r.flows, r.signalled = state, map[string]*flow{}, map[string]chan struct{}{}
 	ctx.After(r.engine.options.Idle, idleCheck{})
 	return nil
 }
@@ -240,6 +242,8 @@ func (a *runActor) effect(ctx *actor.Context[runMessage], e *Event) {
 		if s := d.find(e.Node, e.Iteration); s != nil {
 			a.act(ctx, s, e.Attempt, e.Type == NodeStarted)
 		}
+	case SignalReceived:
+		a.run.tellReaders(e.Signal)
 	case NodeCompensating:
 		a.undo(ctx)
 	case NodeUndoRetried:

@@ -395,6 +395,7 @@ func (r *runState) complete(s *step, e *Event) {
 		s.handle = doneHandle
 	}
 	r.settle(s, StateCompleted, e.At)
+	r.forgetRows(s)
 	if e.Signal != "" && len(r.signals[e.Signal]) > 0 && e.Request == "" { // it had come before
 		r.signals[e.Signal] = r.signals[e.Signal][1:]
 	}
