@@ -108,6 +108,7 @@
 //	task.go        TaskType and Task
 //
 //	load.go        from text to Definition; inputs.go, graph.go
+//	drawing.go     the graph laid out; svg.go, mermaid.go
 //	registry.go    SourceType, TransformType, SinkType: how one is described
 //	check.go       what a node type has in hand while a definition is checked
 //	node.go        Source, Transform, Sink: what a node type implements

@@ -44,7 +44,11 @@ func (f inputFlags) register(cmd *cobra.Command) {
 // loadDefinition reads and validates a definition. A file that cannot be read
 // is the environment's fault, whatever else is wrong is the definition's.
 func loadDefinition(file string, inputs inputFlags) (*workflow.Definition, error) {
-	definition, err := workflow.LoadFile(file, workflow.LoadOptions{Registry: node.NodeTypes(), Inputs: inputs})
+	return loadWith(file, workflow.LoadOptions{Registry: node.NodeTypes(), Inputs: inputs})
+}
+
+func loadWith(file string, options workflow.LoadOptions) (*workflow.Definition, error) {
+	definition, err := workflow.LoadFile(file, options)
 	if err == nil {
 		return definition, nil
 	}

@@ -30,8 +30,9 @@ var (
 	// ErrTooLarge reports a graph beyond MaxNodes, MaxEdges or MaxBends.
 	ErrTooLarge = errors.New("graphlayout: graph too large to draw")
 	// ErrInvalid reports a graph that is not one: a duplicate or empty node id,
-	// an edge to a node that is not there, an edge from a node to itself, or a
-	// size that is negative, not finite or above MaxSize.
+	// an edge to a node that is not there, an edge from a node to itself or
+	// between nodes that do not lie in the same one, nodes that lie in each other,
+	// or a size that is negative, not finite or above MaxSize.
 	ErrInvalid = errors.New("graphlayout: invalid graph")
 )
 
@@ -68,8 +69,10 @@ func (d *Direction) UnmarshalText(text []byte) error {
 // Node is one box to place. Sizes are in pixels.
 type Node struct {
 	ID     string
-	Width  float64
+	Width  float64 // of a node that has others within it: at least
 	Height float64
+	// Parent is the node that this one lies in; empty: it lies in none.
+	Parent string
 }
 
 // Edge is one arrow to route. Several edges between the same two nodes are
@@ -87,6 +90,8 @@ type Options struct {
 	NodeGap   float64   // between two nodes of a layer; default 24
 	Margin    float64   // around the drawing; default 0
 	PortGap   float64   // between two edges at the same side of a node; default 14, less where the side is short
+	Padding   float64   // within a node that has others in it, around them; default 16
+	Header    float64   // room above them for what the node itself shows; default 40
 }
 
 // Point is a position; the origin is the top left corner, y grows downwards.
@@ -98,7 +103,8 @@ type Point struct {
 // Box is a placed [Node]: its top left corner and its size.
 type Box struct {
 	ID     string  `json:"id"`
-	Layer  int     `json:"layer"` // 0 is the first
+	Parent string  `json:"parent,omitempty"` // the box that this one lies in
+	Layer  int     `json:"layer"`            // 0 is the first, among those of the same parent
 	X      float64 `json:"x"`
 	Y      float64 `json:"y"`
 	Width  float64 `json:"width"`
@@ -127,9 +133,21 @@ type Layout struct {
 
 // Compute lays out a graph. It accepts any directed graph within the limits,
 // also one with cycles or in several parts; the errors are ErrInvalid and
-// ErrTooLarge, wrapped with the reason.
+// ErrTooLarge, wrapped with the reason. Nodes that lie in others are laid out by
+// themselves, and the box of the node around them is made large enough for them:
+// the boxes and routes of the result are in the coordinates of the whole drawing.
 func Compute(nodes []Node, edges []Edge, opts Options) (Layout, error) {
 	opts = opts.withDefaults()
+	for _, n := range nodes {
+		if n.Parent != "" {
+			return computeNested(nodes, edges, opts)
+		}
+	}
+	return computeFlat(nodes, edges, opts)
+}
+
+// computeFlat lays out nodes none of which lies in another one.
+func computeFlat(nodes []Node, edges []Edge, opts Options) (Layout, error) {
 	g, err := newGraph(nodes, edges, opts)
 	if err != nil {
 		return Layout{}, err
@@ -151,6 +169,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.PortGap == 0 {
 		o.PortGap = 14
+	}
+	if o.Padding == 0 {
+		o.Padding = 16
+	}
+	if o.Header == 0 {
+		o.Header = 40
 	}
 	return o
 }
@@ -192,9 +216,9 @@ type edge struct {
 
 func newGraph(nodes []Node, edges []Edge, opts Options) (*graph, error) {
 	if len(nodes) > MaxNodes || len(edges) > MaxEdges {
-		return nil, fmt.Errorf("%w: %d nodes and %d edges, at most %d and %d", ErrTooLarge, len(nodes), len(edges), MaxNodes, MaxEdges)
+		return nil, tooLarge(nodes, edges)
 	}
-	for _, size := range []float64{opts.LayerGap, opts.NodeGap, opts.Margin, opts.PortGap} {
+	for _, size := range []float64{opts.LayerGap, opts.NodeGap, opts.Margin, opts.PortGap, opts.Padding, opts.Header} {
 		if !validSize(size) {
 			return nil, fmt.Errorf("%w: gap %v is not between 0 and %d", ErrInvalid, size, MaxSize)
 		}
@@ -232,6 +256,10 @@ func newGraph(nodes []Node, edges []Edge, opts Options) (*graph, error) {
 		g.edges = append(g.edges, edge{from: from, to: to})
 	}
 	return g, nil
+}
+
+func tooLarge(nodes []Node, edges []Edge) error {
+	return fmt.Errorf("%w: %d nodes and %d edges, at most %d and %d", ErrTooLarge, len(nodes), len(edges), MaxNodes, MaxEdges)
 }
 
 func validSize(v float64) bool { return v >= 0 && v <= MaxSize && !math.IsNaN(v) }
