@@ -48,7 +48,7 @@ func (a *runActor) task(s *stepDef, iteration []int, attempt int, key string) *T
 			}
 			return Value{}, false
 		},
-		Log: r.engine.log.With("workflow_id", r.workflow, "execution_id", r.id, "node", Instance(s.id, iteration)),
+		Log: r.engine.runLogger(r.workflow, r.id, Instance(s.id, iteration)),
 	}
 }
 
@@ -258,7 +258,7 @@ func (a *runActor) executeFlow(work context.Context, ctx *actor.Context[runMessa
 	} else {
 		f, err = startFlow(work, ctx, s.def.flow, flowOptions{
 			RunID: r.id, Node: id, Iteration: iteration, OutputDir: r.outputDir(), RejectsKept: r.engine.options.RejectsKept,
-			Log: r.engine.log, Changed: func() { r.engine.changed(r.id, nil) }, Admit: admit,
+			Log: r.engine.runLogger(r.workflow, r.id, ""), Changed: func() { r.engine.changed(r.id, nil) }, Admit: admit,
 			Journal: func(node string) *Journal { return a.journal(self, node, iteration) },
 		})
 	}

@@ -72,6 +72,7 @@ type Engine struct {
 	ready   chan struct{} // closed when all runs of earlier processes go on
 	lost    atomic.Bool   // the lease has gone to somebody else
 	cache   definitionCache
+	logs    runLogs
 
 	mu      sync.Mutex
 	closing bool
@@ -224,6 +225,16 @@ type engineActor struct {
 func (a *engineActor) Start(ctx *actor.Context[engineMessage]) error {
 	a.engine.sys, a.engine.ref = ctx.System(), ctx.Self()
 	a.wakes = map[string]actor.Timer{}
+	writer, err := actor.Spawn(ctx, actor.Spec[logMessage]{ // the oldest child, which ends after all runs
+		Name: "log", Type: "workflow.log", Mailbox: actor.Mailbox{Capacity: actor.Unbounded},
+		New: func() actor.Behavior[logMessage] {
+			return &logWriter{engine: a.engine, trims: map[string]store.Position{}}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.engine.logs.startWith(writer)
 	ctx.Every(a.engine.options.LeaseTTL/3, renewLease{})
 	self := ctx.Self()
 	ctx.Pipe(func(ctx context.Context) engineMessage { return recovered{a.engine.recover(ctx, self)} })

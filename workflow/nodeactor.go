@@ -220,7 +220,7 @@ func (n *nodeActor) open(ctx *actor.Context[nodeMessage]) (err error) {
 	env := &Env{
 		RunID: r.options.RunID, Node: node.ID, Key: taskKey(r.options.RunID, node.ID, r.options.Iteration),
 		files: r.definition.files, outputDir: r.options.OutputDir, claims: &r.claims,
-		Log: r.options.Log.With("workflow_id", r.definition.Name, "execution_id", r.options.RunID, "node", node.ID, "actor", ctx.Address().Path),
+		Log: r.options.Log.With("node", Instance(node.ID, r.options.Iteration), "actor", ctx.Address().Path),
 	}
 	switch node.Role {
 	case RoleSource:

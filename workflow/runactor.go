@@ -3,6 +3,7 @@ package workflow
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -239,11 +240,18 @@ func (a *runActor) effect(ctx *actor.Context[runMessage], e *Event) {
 	d := a.run.state
 	switch e.Type {
 	case NodeStarted, NodeWaiting, NodeRetried:
+		if e.Type == NodeRetried {
+			a.logger(e).Warn("the attempt failed; there will be another", "attempt", e.Attempt, "at", e.Until, "error", e.Error)
+		}
 		if s := d.find(e.Node, e.Iteration); s != nil {
 			a.act(ctx, s, e.Attempt, e.Type == NodeStarted)
 		}
 	case SignalReceived:
 		a.run.tellReaders(e.Signal)
+	case NodeFailed:
+		a.logger(e).Warn("the node failed", "attempt", e.Attempt, "error", e.Error)
+	case NodeUndoFailed:
+		a.logger(e).Error("what the node did cannot be undone", "attempt", e.Attempt, "error", e.Error)
 	case NodeCompensating:
 		a.undo(ctx)
 	case NodeUndoRetried:
@@ -251,6 +259,11 @@ func (a *runActor) effect(ctx *actor.Context[runMessage], e *Event) {
 	case WorkflowResumed:
 		a.takeUp(ctx, d.root)
 	}
+}
+
+// logger is that of the node that an event concerns.
+func (a *runActor) logger(e *Event) *slog.Logger {
+	return a.run.engine.runLogger(a.run.workflow, a.run.id, Instance(e.Node, e.Iteration))
 }
 
 // act has done what the present state of a step calls for. The step may have

@@ -21,6 +21,7 @@ import (
 //	entry  wf/open/ID             it has not ended; when it must be in memory
 //	entry  wf/request/ID          the run that a request started
 //	stream workflow/NAME          the versions of a workflow
+//	stream runlog/ID              what the nodes of a run have logged
 
 const (
 	runPrefix     = "run/"
@@ -366,8 +367,11 @@ func (e *Engine) Prune(ctx context.Context, workflow string, keep int) ([]string
 		for _, r := range gone {
 			batch := &store.Batch{
 				Fence: e.fence,
-				Trims: []store.Trim{{Stream: store.Stream(runPrefix + r.ID), Through: store.Everything}},
-				Sets:  []store.Set{{Key: summaryKey(r.Workflow, r.ID), Delete: true, Expected: store.AnyVersion}},
+				Trims: []store.Trim{
+					{Stream: store.Stream(runPrefix + r.ID), Through: store.Everything},
+					{Stream: store.Stream(runLogPrefix + r.ID), Through: store.Everything},
+				},
+				Sets: []store.Set{{Key: summaryKey(r.Workflow, r.ID), Delete: true, Expected: store.AnyVersion}},
 			}
 			if _, err := e.store.Commit(ctx, batch); err != nil {
 				return removed, err
