@@ -62,17 +62,18 @@ type EngineOptions struct {
 // One engine at a time works on a store; it holds a lease, whose epoch fences
 // all it writes.
 type Engine struct {
-	store   store.Store
-	options EngineOptions
-	log     *slog.Logger
-	sys     *actor.System
-	ref     actor.Ref[engineMessage]
-	fence   store.Fence
-	gate    *gate
-	ready   chan struct{} // closed when all runs of earlier processes go on
-	lost    atomic.Bool   // the lease has gone to somebody else
-	cache   definitionCache
-	logs    runLogs
+	store     store.Store
+	options   EngineOptions
+	log       *slog.Logger
+	sys       *actor.System
+	ref       actor.Ref[engineMessage]
+	scheduler actor.Ref[schedulerMessage]
+	fence     store.Fence
+	gate      *gate
+	ready     chan struct{} // closed when all runs of earlier processes go on
+	lost      atomic.Bool   // the lease has gone to somebody else
+	cache     definitionCache
+	logs      runLogs
 
 	mu      sync.Mutex
 	closing bool
@@ -235,6 +236,15 @@ func (a *engineActor) Start(ctx *actor.Context[engineMessage]) error {
 		return err
 	}
 	a.engine.logs.startWith(writer)
+	scheduler, err := actor.Spawn(ctx, actor.Spec[schedulerMessage]{
+		Name: "schedules", Type: "workflow.schedules",
+		New:     func() actor.Behavior[schedulerMessage] { return &scheduler{engine: a.engine} },
+		Mailbox: actor.Mailbox{Capacity: actor.Unbounded}, // those who wait for an answer and the runs bound it
+	})
+	if err != nil {
+		return err
+	}
+	a.engine.scheduler = scheduler
 	ctx.Every(a.engine.options.LeaseTTL/3, renewLease{})
 	self := ctx.Self()
 	ctx.Pipe(func(ctx context.Context) engineMessage { return recovered{a.engine.recover(ctx, self)} })
@@ -436,6 +446,9 @@ type runEnd struct {
 // changed tells those that watch a run, and those that wait for its end if that
 // is given.
 func (e *Engine) changed(id string, end *runEnd) {
+	if end != nil {
+		e.tellEnded(&end.info)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for c, of := range e.watches {

@@ -102,8 +102,10 @@ type RunStart struct {
 	ParentNode string `json:"parent_node,omitempty" cbor:"n,omitempty"`
 	// RerunOf is the run whose results this one took over.
 	RerunOf string `json:"rerun_of,omitempty" cbor:"r,omitempty"`
-	// Trigger says what started it: "manual", "schedule NAME", "webhook", …
+	// Trigger says what started it: "manual", "schedule/NAME", "trigger/NAME", …
 	Trigger string `json:"trigger,omitempty" cbor:"t,omitempty"`
+	// Scheduled is the instant of the schedule that it was started for.
+	Scheduled time.Time `json:"scheduled,omitzero" cbor:"s,omitzero"`
 	// Priority of its tasks where they compete for a limit: higher goes first.
 	Priority int `json:"priority,omitempty" cbor:"y,omitempty"`
 }

@@ -37,6 +37,10 @@ type StartOptions struct {
 	parent     string
 	parentNode string
 	rerun      *rerun
+	// scheduled is the instant of a schedule that the run is started for, and
+	// along what is set in the same commit.
+	scheduled time.Time
+	along     func(runID string) (store.Set, error)
 }
 
 // Run is a run of a workflow, under way or ended. Its methods may be called from
@@ -71,7 +75,7 @@ func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*R
 	now := time.Now()
 	start := RunStart{
 		Version: o.Version, Inputs: o.Inputs, OutputDir: o.OutputDir, Key: o.Key, Trigger: o.Trigger, Priority: o.Priority,
-		Parent: o.parent, ParentNode: o.parentNode,
+		Parent: o.parent, ParentNode: o.parentNode, Scheduled: o.scheduled,
 	}
 	if start.OutputDir == "" {
 		start.OutputDir = e.options.OutputDir
@@ -88,6 +92,11 @@ func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*R
 	d.begin(start, o.RequestID, o.rerun)
 	events := d.events
 	d.events = nil
+	if o.along != nil {
+		if d.along, err = o.along(d.id); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.commit(ctx, d.runState, 0, events, o.RequestID); err != nil {
 		if errors.Is(err, store.ErrConflict) && o.RequestID != "" {
 			return e.started(ctx, o.RequestID)

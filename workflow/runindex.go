@@ -22,6 +22,8 @@ import (
 //	entry  wf/request/ID          the run that a request started
 //	stream workflow/NAME          the versions of a workflow
 //	stream runlog/ID              what the nodes of a run have logged
+//
+// See schedulestore.go for schedules.
 
 const (
 	runPrefix     = "run/"
@@ -151,6 +153,10 @@ func (e *Engine) index(b *store.Batch, r *runState, begins bool, events []Event)
 			return err
 		}
 		b.Sets = append(b.Sets, store.Set{Key: summaryKey(r.definition.Name, r.id), Value: value, Expected: store.AnyVersion})
+	}
+	if r.along.Key != "" {
+		b.Sets = append(b.Sets, r.along)
+		r.along = store.Set{}
 	}
 	open := store.Set{Key: openPrefix + r.id, Expected: store.AnyVersion}
 	wake := (&decider{runState: r}).wakeTime()

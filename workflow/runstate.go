@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/store"
 )
 
 // The state of a run is what its history adds up to: [runState.apply] takes
@@ -39,7 +40,8 @@ type runState struct {
 	undoUntil time.Time           // when its next attempt is due
 	undoError failure             // the first that could not be undone
 	counts    map[*stepDef]*stepCount
-	wake      int64 // when the run must be in memory, as the store knows it
+	wake      int64     // when the run must be in memory, as the store knows it
+	along     store.Set // goes with the start, in the commit that makes it known
 }
 
 // stepCount counts what became of a step in all of its iterations.

@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 )
 
 // runVariables are the names that an expression of a step can use, in a scope
@@ -22,6 +23,13 @@ func (v *runVariables) variable(name string) (any, bool) {
 		return v.run.inputs, true
 	case "run":
 		return map[string]any{"id": v.run.id, "key": v.run.start.Key, "workflow": v.run.definition.Name, "version": v.run.start.Version}, true
+	case "schedule":
+		instant := v.run.start.Scheduled
+		if instant.IsZero() {
+			instant = v.run.started
+		}
+		name, _ := strings.CutPrefix(v.run.start.Trigger, scheduleTrigger)
+		return map[string]any{"name": name, "time": instant.UTC()}, true
 	case "steps":
 		return v.steps(), true
 	case "item", "index":

@@ -34,20 +34,25 @@ type stepProgram struct {
 //	iteration, last    in a loop: the number from 0, and the output of the one before
 //	run.id, run.key    the run
 //	signal             what came with a signal, where one was received
+//	schedule.time      the instant of the schedule that started the run; of a run
+//	                   that none started, when it was started
 type stepVariables interface {
 	// variable gives the value of a name, as JSON decodes it.
 	variable(name string) (any, bool)
 }
 
-var stepNames = []string{"inputs", "steps", "item", "index", "iteration", "last", "run"}
+var stepNames = []string{"inputs", "steps", "item", "index", "iteration", "last", "run", "schedule"}
 
-func newStepEnv() *cel.Env {
+func newStepEnv() *cel.Env { return newExprEnv(stepNames) }
+
+// newExprEnv makes the environment of expressions over some names.
+func newExprEnv(names []string) *cel.Env {
 	options := []cel.EnvOption{
 		ext.Strings(), ext.Math(), ext.Lists(), cel.DefaultUTCTimeZone(true), cel.OptionalTypes(),
 		cel.ParserExpressionSizeLimit(ExprMax), cel.ParserRecursionLimit(100),
 		cel.CrossTypeNumericComparisons(true),
 	}
-	for _, name := range stepNames {
+	for _, name := range names {
 		options = append(options, cel.Variable(name, cel.DynType))
 	}
 	env, err := cel.NewEnv(options...)
@@ -73,8 +78,9 @@ func compileStep(env *cel.Env, source string) (*stepProgram, *exprError) {
 		if m := undeclared.FindStringSubmatch(first.Message); m != nil {
 			name := strings.TrimPrefix(m[1], ".")
 			e.message = "unknown name " + quote(name)
-			if e.hint = suggest.DidYouMean(name, stepNames); e.hint == "" {
-				e.hint = "an expression of a node sees " + strings.Join(stepNames, ", ")
+			known := namesOf(env)
+			if e.hint = suggest.DidYouMean(name, known); e.hint == "" {
+				e.hint = "the expression sees " + strings.Join(known, ", ")
 			}
 		}
 		return nil, e
@@ -84,6 +90,17 @@ func compileStep(env *cel.Env, source string) (*stepProgram, *exprError) {
 		return nil, &exprError{message: err.Error()}
 	}
 	return &stepProgram{source: source, program: program}, nil
+}
+
+// namesOf lists the names that expressions of an environment can use.
+func namesOf(env *cel.Env) []string {
+	var names []string
+	for _, v := range env.Variables() {
+		if v.Type().Kind() == types.DynKind {
+			names = append(names, v.Name())
+		}
+	}
+	return names
 }
 
 // stepCostMax bounds the work of one evaluation, which holds up the run.
