@@ -49,16 +49,17 @@ type Definition struct {
 	// those that feed it have to wait.
 	QueueBatches int `json:"queue_batches"`
 
-	order  []string            // ids of the nodes, each after those that feed it
-	plans  map[string]plan     // by node id
-	text   []byte              // as it was read
-	given  map[string]string   // values for inputs
-	open   []string            // inputs without a value, see LoadOptions.Open
-	steps  *scopeDef           // what runs
-	stepOf map[string]*stepDef // by node id
-	output *stepProgram        // what a run gives out, or nil
-	files  fileSet
-	info   fs.FileInfo // of the definition's own file, nil if it is not known
+	order    []string            // ids of the nodes, each after those that feed it
+	plans    map[string]plan     // by node id
+	text     []byte              // as it was read
+	registry *Registry           // of the types of its nodes
+	given    map[string]string   // values for inputs
+	open     []string            // inputs without a value, see LoadOptions.Open
+	steps    *scopeDef           // what runs
+	stepOf   map[string]*stepDef // by node id
+	output   *stepProgram        // what a run gives out, or nil
+	files    fileSet
+	info     fs.FileInfo // of the definition's own file, nil if it is not known
 }
 
 // setInfo notes the file that the definition was read from, so that no sink takes

@@ -89,7 +89,10 @@ func loadBytes(text []byte, name string, files fileSet, options LoadOptions) (*D
 		return nil, Problems(errs)
 	}
 	l := loader{
-		options: options, root: document.Root(), definition: &Definition{File: name, files: files, text: text, given: options.Inputs},
+		options: options, root: document.Root(),
+		definition: &Definition{
+			File: name, files: files, text: text, given: options.Inputs, registry: options.Registry,
+		},
 		stepEnv: sync.OnceValue(newStepEnv),
 	}
 	l.run()

@@ -17,6 +17,8 @@ type Field struct {
 	Type string `json:"type"`
 	// Required tells that the key may not be left out.
 	Required bool `json:"required,omitempty"`
+	// Ordered tells that the order of the keys of the mapping counts.
+	Ordered bool `json:"ordered,omitempty"`
 	// Default is the value that holds where the key is left out; empty if it
 	// is the zero value.
 	Default string `json:"default,omitempty"`
@@ -46,6 +48,9 @@ func describeStruct(v reflect.Value, outer []reflect.Type) []Field {
 	for _, f := range fieldsOf(v.Type()) {
 		value := v.FieldByIndex(f.index)
 		described := Field{Name: f.name, Type: typeName(value.Type()), Required: f.required, Doc: f.doc}
+		if _, ok := reflect.TypeAssert[keepsOrder](value); ok {
+			described.Ordered = true
+		}
 		if inner, ok := structWithin(value); ok {
 			described.Fields = describeStruct(inner, outer)
 		} else if !value.IsZero() {
@@ -166,6 +171,11 @@ type Item[T any] struct {
 	Key   string
 	Value T
 }
+
+// keepsOrder is implemented by [Ordered].
+type keepsOrder interface{ keepsOrder() }
+
+func (o Ordered[T]) keepsOrder() {}
 
 // UnmarshalNode reads a mapping.
 func (o *Ordered[T]) UnmarshalNode(d *Decoder, n Node) Errors {
