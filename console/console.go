@@ -6,10 +6,21 @@
 //
 //	GET  /api/node                    name, version, health, totals, actions
 //	GET  /api/tree                    the supervision tree; ?path= ?limit= ?offset=
-//	GET  /api/runs                    the runs, newest first
-//	POST /api/runs                    start the node's workflow again
+//	GET  /api/runs                    the runs, newest first; ?workflow= ?state= ?key= ?trigger= ?parent=
+//	                                  ?since= ?before= ?limit= ?cursor=
+//	POST /api/runs                    start the workflow that the node itself was started with
 //	GET  /api/runs/{id}               one run with its graph laid out
+//	GET  /api/runs/{id}/history       its events; ?after= ?limit=
+//	GET  /api/runs/{id}/timeline      what ran when, from a page of its events; ?after= ?limit=
 //	GET  /api/runs/{id}/result        a table that it wrote; ?sink= ?limit= ?offset=
+//	POST /api/runs/{id}/{verb}        cancel, pause, resume, retry
+//	POST /api/runs/{id}/rerun         repeat it, from a node on or as a whole
+//	POST /api/runs/{id}/signals/{name}, /approvals/{step}
+//	GET  /api/workflows, POST         the workflows; deploy a version
+//	GET  /api/workflows/{name}        the active version; /versions, /versions/{version}
+//	PUT  /api/workflows/{name}/active have new runs begin with a version; If-Match
+//	POST /api/workflows/{name}/runs   start a run; Idempotency-Key
+//	GET  /api/node-types              what nodes of a workflow can be
 //	GET  /api/events                  what failed, restarted or was lost; ?after=
 //	POST /api/actors/{path}:{verb}    an action that the node offers
 //	GET  /api/log-level, PUT          the level from which the node logs
@@ -25,7 +36,8 @@
 //	POST /api/store/backup            a copy of the store
 //	GET  /api/stream                  all of this as server-sent events
 //
-// Other keys of a query are refused. Errors are problem+json (RFC 9457), see [Problem].
+// Other keys of a query are refused. Lists come in pages: next of one is the cursor
+// of the one after it, and stays true while others are added. Errors are problem+json (RFC 9457), see [Problem].
 //
 // # Security
 //
@@ -44,6 +56,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/console/ui"
 	"github.com/troupe-dev/troupe/fault"
@@ -56,7 +70,7 @@ const (
 	ActorsMax       = 2_000 // most in one answer or snapshot
 	RowsDefault     = 100   // rows of a result per page
 	RowsMax         = 1_000 // most that a request may ask for
-	RunsShown       = 20    // runs in the list
+	RunsShown       = 20    // runs in the stream
 )
 
 // Options say what a console shows. Only System is required.
@@ -155,6 +169,10 @@ type Console struct {
 	latest  *snapshot
 	streams atomic.Int64
 
+	api    huma.API
+	routes *router
+	live   liveRuns
+
 	closed    chan struct{}
 	closeOnce sync.Once
 }
@@ -165,11 +183,13 @@ func New(opts Options) *Console {
 	opts = opts.withDefaults()
 	c := &Console{opts: opts, boot: rand.Text()[:8], closed: make(chan struct{})}
 	mux := http.NewServeMux()
+	c.routes = &router{mux: mux, routes: map[string]methods{}}
+	c.api = newAPI(opts.Version, c.routes)
 	mux.Handle("/api/node", knows(methods{http.MethodGet: c.getNode}))
 	mux.Handle("/api/tree", knows(methods{http.MethodGet: c.getTree}, "path", "limit", "offset"))
-	mux.Handle("/api/runs", knows(methods{http.MethodGet: c.getRuns, http.MethodPost: c.startRun}))
-	mux.Handle("/api/runs/{id}", knows(methods{http.MethodGet: c.getRun}))
-	mux.Handle("/api/runs/{id}/result", knows(methods{http.MethodGet: c.getResult}, "sink", "limit", "offset"))
+	c.runRoutes()
+	c.workflowRoutes()
+	c.routes.mount()
 	mux.Handle("/api/events", knows(methods{http.MethodGet: c.getEvents}, "after"))
 	mux.Handle("/api/actors/{action...}", knows(methods{http.MethodPost: c.act}))
 	mux.Handle("/api/log-level", knows(methods{http.MethodGet: c.getLogLevel, http.MethodPut: c.setLogLevel}))
@@ -228,4 +248,9 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.
 // server's Shutdown waits for streams, so give it this:
 //
 //	server.RegisterOnShutdown(console.Close)
-func (c *Console) Close() { c.closeOnce.Do(func() { close(c.closed) }) }
+func (c *Console) Close() {
+	c.closeOnce.Do(func() {
+		close(c.closed)
+		c.live.close()
+	})
+}

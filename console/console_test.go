@@ -17,6 +17,7 @@ import (
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/console"
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/workflow"
 )
 
 // decode reads an answer, which must have the status.
@@ -137,19 +138,21 @@ func TestRuns(t *testing.T) {
 	}
 	w := f.do(http.MethodPost, "/api/runs", "")
 	started := decode[struct{ ID string }](t, w, http.StatusAccepted)
-	if started.ID != "run-1" || w.Header().Get("Location") != "/api/runs/run-1" {
+	if started.ID != f.runs.id(1) || w.Header().Get("Location") != "/api/runs/"+started.ID {
 		t.Errorf("started %+v at %s", started, w.Header().Get("Location"))
 	}
-	view := decode[console.RunView](t, f.get("/api/runs/run-1"), http.StatusOK)
+	at := "/api/runs/" + started.ID
+	f.runs.await(t, started.ID, func(info workflow.RunInfo) bool { return info.RejectedTotal == 2 })
+	view := decode[console.RunView](t, f.get(at), http.StatusOK)
 	if len(view.Run.Nodes) != 7 || view.Layouts == nil || len(view.Layouts.Right.Boxes) != 7 || len(view.Layouts.Down.Routes) != 6 {
 		t.Errorf("view is %+v", view)
 	}
 	if len(view.Run.Rejects) != 2 {
 		t.Errorf("%d rows set aside, want 2", len(view.Run.Rejects))
 	}
-	decode[console.Problem](t, f.get("/api/runs/run-1/result"), http.StatusNotFound)
-	f.runs.finish()
-	page := f.get("/api/runs/run-1/result?limit=10&offset=45").Body.String()
+	decode[console.Problem](t, f.get(at+"/result"), http.StatusNotFound)
+	f.runs.finish(t)
+	page := f.get(at + "/result?limit=10&offset=45").Body.String()
 	for _, want := range []string{`"name":"monthly_weather"`, `{"name":"temp_min","type":"float"}`, `"rows":[["2015-10",31,`, `["2015-12",31,`, `"total":48,"sink":"database","sinks":["database","file"],"limit":10,"offset":45}`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("page lacks %s: %s", want, page)
@@ -158,11 +161,11 @@ func TestRuns(t *testing.T) {
 	if n := strings.Count(page, `["2015-`); n != 3 {
 		t.Errorf("%d rows, want the last 3", n)
 	}
-	other := f.get("/api/runs/run-1/result?sink=file&limit=1").Body.String()
+	other := f.get(at + "/result?sink=file&limit=1").Body.String()
 	if !strings.Contains(other, `"name":"days.csv"`) || !strings.Contains(other, `"rows":[["2012-01",31]],"total":12,"sink":"file"`) {
 		t.Errorf("the second sink is %s", other)
 	}
-	if p := decode[console.Problem](t, f.get("/api/runs/run-1/result?sink=neg"), http.StatusNotFound); !strings.Contains(p.Detail, `no sink "neg"`) {
+	if p := decode[console.Problem](t, f.get(at+"/result?sink=neg"), http.StatusNotFound); !strings.Contains(p.Detail, `no sink "neg"`) {
 		t.Errorf("problem is %+v", p)
 	}
 	f.runs.refused = fault.New(fault.FailedPrecondition, "runs", "a run is under way")
@@ -207,7 +210,7 @@ func TestLogLevel(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	f.runs.start()
+	run := f.runs.start(t)
 	const asJSON = "application/json"
 	for _, tc := range []struct {
 		name, method, target, body, contentType string
@@ -220,22 +223,22 @@ func TestBadInput(t *testing.T) {
 		{"huge limit", "GET", "/api/tree?limit=1000000", "", "", 400, "expected a whole number from 0 to 1000"},
 		{"limit beyond int", "GET", "/api/tree?limit=99999999999999999999", "", "", 400, "expected a whole number"},
 		{"negative offset", "GET", "/api/tree?offset=-1", "", "", 400, `offset is "-1"`},
-		{"limit in words", "GET", "/api/runs/run-1/result?limit=all", "", "", 400, `limit is "all"`},
-		{"huge page", "GET", "/api/runs/run-1/result?limit=1001", "", "", 400, "from 0 to 1000"},
-		{"bad offset", "GET", "/api/runs/run-1/result?offset=x", "", "", 400, `offset is "x"`},
-		{"no such run", "GET", "/api/runs/none", "", "", 404, "there is no run none"},
-		{"result of no run", "GET", "/api/runs/none/result", "", "", 404, "there is no run none"},
+		{"limit in words", "GET", "/api/runs/" + run + "/result?limit=all", "", "", 400, `query.limit: invalid integer, got "all"`},
+		{"huge page", "GET", "/api/runs/" + run + "/result?limit=1001", "", "", 400, "query.limit: expected number <= 1000"},
+		{"bad offset", "GET", "/api/runs/" + run + "/result?offset=x", "", "", 400, `query.offset: invalid integer, got "x"`},
+		{"no such run", "GET", "/api/runs/none", "", "", 404, "there is no such run"},
+		{"result of no run", "GET", "/api/runs/none/result", "", "", 404, "there is no such run"},
 		{"bad after", "GET", "/api/events?after=yesterday", "", "", 400, "expected the number of an event"},
 		{"bad more", "GET", "/api/stream?more=x", "", "", 400, "such as 200:/demo"},
 		{"bad stream limit", "GET", "/api/stream?limit=-5", "", "", 400, `limit is "-5"`},
 		{"too many more", "GET", "/api/stream?" + strings.Repeat("more=1:/a&", 33), "", "", 400, "at most 32"},
-		{"unknown key of a result", "GET", "/api/runs/run-1/result?node=file", "", "", 400, `does not know the query key "node"`},
+		{"unknown key of a result", "GET", "/api/runs/" + run + "/result?node=file", "", "", 400, `does not know the query key "node"`},
 		{"unknown key of the tree", "GET", "/api/tree?limt=3", "", "", 400, `does not know the query key "limt"`},
 		{"unknown key of the stream", "GET", "/api/stream?runs=x", "", "", 400, `does not know the query key "runs"`},
 		{"key where none is known", "POST", "/api/runs?workflow=other", "", "", 400, `/api/runs does not know the query key "workflow"`},
 		{"broken query", "GET", "/api/tree?path=%zz", "", "", 400, "the query of /api/tree cannot be read"},
 		{"wrong method", "POST", "/api/tree", "", "", 405, "/api/tree does not take POST"},
-		{"delete run", "DELETE", "/api/runs/run-1", "", "", 405, "does not take DELETE"},
+		{"delete run", "DELETE", "/api/runs/" + run, "", "", 405, "does not take DELETE"},
 		{"get an action", "GET", "/api/actors/demo/child:crash", "", "", 405, "does not take GET"},
 		{"no verb", "POST", "/api/actors/demo/child", "", "", 400, "names no action"},
 		{"unknown verb", "POST", "/api/actors/demo/child:explode", "", "", 404, "offers no action /demo/child:explode"},
@@ -312,7 +315,7 @@ func TestForeignRequests(t *testing.T) {
 			t.Errorf("POST %s: %d, want %d", tc.name, w.Code, tc.status)
 		}
 	}
-	if n := len(f.runs.List()); n != 3 {
+	if n := len(f.runs.started); n != 3 {
 		t.Errorf("%d runs started, want the 3 allowed", n)
 	}
 }
@@ -386,15 +389,19 @@ func TestNewRefusesMistakes(t *testing.T) {
 // the page, and errors are problems.
 func FuzzRequest(f *testing.F) {
 	sys := actor.NewSystem(actor.Options{})
-	runs := newFakeRuns()
-	runs.start()
-	runs.finish()
+	runs := newTestRuns(f)
+	run := runs.start(f)
+	runs.finish(f)
 	c := console.New(console.Options{System: sys, Runs: runs})
 	c.Close() // streams end at once
-	for _, target := range []string{"/", "/api/tree?path=/&limit=3", "/api/runs/run-1/result?offset=2", "/api/actors/a:b", "/api/stream?more=1:/x", "/api/events?after=1", "/api/%2e%2e/x", "/api//runs"} {
+	for _, target := range []string{"/", "/api/tree?path=/&limit=3", "/api/runs/" + run + "/result?offset=2", "/api/actors/a:b", "/api/stream?more=1:/x", "/api/events?after=1", "/api/%2e%2e/x", "/api//runs"} {
 		f.Add("GET", target, "")
 	}
 	f.Add("PUT", "/api/log-level", `{"level":"INFO"}`)
+	f.Add("POST", "/api/workflows/weather/runs", `{"inputs":{"a":1,"b":"x"},"version":1}`)
+	f.Add("POST", "/api/workflows", `{"text":"name: x"}`)
+	f.Add("PUT", "/api/workflows/weather/active", `{"version":1}`)
+	f.Add("POST", "/api/runs/"+run+"/approvals/a[1][2]", `{"approved":true}`)
 	f.Fuzz(func(t *testing.T, method, target, body string) {
 		r, err := http.NewRequest(method, "http://localhost", bytes.NewBufferString(body))
 		if err != nil || !strings.HasPrefix(target, "/") {

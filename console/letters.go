@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -167,15 +166,7 @@ func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + 
 // ifMatch reads the version that a change is made for; 0 if the request does not
 // say, or says that any will do.
 func ifMatch(r *http.Request) (int64, error) {
-	text := strings.TrimSpace(r.Header.Get("If-Match"))
-	if text == "" || text == "*" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
-	if err != nil || n < 1 || etag(n) != text {
-		return 0, invalid("If-Match", "If-Match is %q; expected the ETag of the letter, such as %s", short(text), etag(1))
-	}
-	return n, nil
+	return matched(r.Header.Get("If-Match"), "the letter")
 }
 
 func (c *Console) putLetter(w http.ResponseWriter, r *http.Request) {

@@ -22,9 +22,7 @@ func TestPage(t *testing.T) {
 	server.Config.RegisterOnShutdown(f.console.Close)
 	t.Cleanup(f.console.Close)
 
-	if _, err := f.runs.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	f.runs.start(t)
 	b.run(t, "open", view(1440, 900, "light"), chromedp.Navigate(server.URL))
 	b.until(t, `document.querySelector("#connection").dataset.state === "live"`)
 	b.until(t, `document.querySelectorAll("#graph .node").length === 7`)
@@ -85,7 +83,7 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	b.until(t, `document.querySelector("#run-state").textContent === "running"`)
 	b.until(t, `document.querySelector('[data-node="plausible"] .rows').textContent === "732 → 730"`)
 	b.shoot(t, "running")
-	f.runs.finish()
+	f.runs.finish(t)
 	b.until(t, `document.querySelector("#run-state").textContent === "completed"`)
 	b.until(t, `document.querySelector('[data-node="plausible"] .rows').textContent === "1,464 → 1,460"`)
 	b.until(t, `[...document.querySelectorAll(".edge-label tspan")].map(e => e.textContent).join() === "1,461,3,1,460,1,460,48,48"`)
@@ -118,11 +116,12 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	t.Logf("readout: %s", before)
 
 	b.run(t, "run again", chromedp.Click(chromedp.CSS(`#run-again`)))
-	b.until(t, `document.querySelector("#run-picker").value === "run-2" && document.querySelector("#run-state").textContent === "running"`)
-	f.runs.fail("sink.csv file: /data/monthly.csv: no space left on device")
+	b.until(t, `document.querySelector("#run-picker").options.length === 2`)
+	b.until(t, fmt.Sprintf(`document.querySelector("#run-picker").value === %q && document.querySelector("#run-state").textContent === "running"`, f.runs.id(2)))
+	f.runs.fail(t, "sink.csv file: /data/monthly.csv: no space left on device")
 	b.until(t, `document.querySelector("#run-facts").textContent.includes("no space left on device")`)
 	b.shoot(t, "failed-run")
-	b.run(t, "pick the first run", chromedp.SetValue(chromedp.CSS(`#run-picker`), "run-1"),
+	b.run(t, "pick the first run", chromedp.SetValue(chromedp.CSS(`#run-picker`), f.runs.id(1)),
 		chromedp.Evaluate[chromedp.Void](`document.querySelector("#run-picker").dispatchEvent(new Event("change"))`))
 	b.until(t, `document.querySelector("#run-state").textContent === "completed"`)
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
@@ -131,19 +130,20 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 // pageMillion looks at the figures of a large run with several outputs of a
 // node: all can be read in full, on wide and narrow pages.
 func pageMillion(t *testing.T, b *browser, f *fixture) {
+	f.runs.deploy(t, millionText)
 	b.run(t, "run again", chromedp.Click(chromedp.CSS(`#run-again`)))
-	b.until(t, `document.querySelector("#run-picker").value === "run-3" && document.querySelector("#run-state").textContent === "running"`)
-	f.runs.enlarge()
+	b.until(t, `document.querySelector("#run-picker").options.length === 3`)
+	b.until(t, fmt.Sprintf(`document.querySelector("#run-picker").value === %q && document.querySelector("#run-state").textContent === "running"`, f.runs.id(3)))
 	for _, width := range []int64{1440, 390} {
 		b.run(t, "size", view(width, 900, "light"))
-		b.until(t, `[...document.querySelectorAll(".edge-label tspan")].map(e => e.textContent).join("; ") === "1M; 9,999; 138k; 1.3M; else 15.3k; a very lo… 155k"`)
+		b.until(t, `[...document.querySelectorAll(".edge-label tspan")].map(e => e.textContent).join("; ") === "1M; 9,999; 138k; 1.3M; else 15.3k; a_very_lo… 155k"`)
 		b.until(t, `[...document.querySelectorAll(".edge-label title")].some(e => e.textContent === "plausible out to derive: 137,700 rows")`)
 		b.shoot(t, fmt.Sprintf("million-%d", width))
 		if hidden := eval[string](t, b, overlapping); hidden != "" {
 			t.Errorf("at %d px these labels lie over others or boxes: %s", width, hidden)
 		}
 	}
-	b.run(t, "back", view(1440, 900, "light"), chromedp.SetValue(chromedp.CSS(`#run-picker`), "run-1"),
+	b.run(t, "back", view(1440, 900, "light"), chromedp.SetValue(chromedp.CSS(`#run-picker`), f.runs.id(1)),
 		chromedp.Evaluate[chromedp.Void](`document.querySelector("#run-picker").dispatchEvent(new Event("change"))`))
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/workflow"
 )
 
 // Problem is the body of every answer that is not a success: application/problem+json
@@ -23,6 +24,15 @@ type Problem struct {
 	Code   string `json:"code"`             // fault.Code, such as "NOT_FOUND"
 	Hint   string `json:"hint,omitempty"`   // what to do about it
 	Target string `json:"target,omitempty"` // what the request was about
+
+	Errors []ProblemDetail `json:"errors,omitempty"` // all that is wrong, if several things can be
+}
+
+// ProblemDetail is one of the things that are wrong with a request.
+type ProblemDetail struct {
+	Where   string `json:"where,omitempty"` // "body.limit", "query.since"; in a definition "file:line:column"
+	Message string `json:"message"`         // what was expected, and what there is
+	Hint    string `json:"hint,omitempty"`
 }
 
 // statusOf maps a code to the HTTP status that says the same.
@@ -51,7 +61,14 @@ func statusOf(code fault.Code) int {
 }
 
 // fail answers with the problem that err describes.
-func fail(w http.ResponseWriter, err error) {
+func fail(w http.ResponseWriter, err error) { problem(w, problemOf(err)) }
+
+// problemOf describes an error.
+func problemOf(err error) Problem {
+	if said, ok := errors.AsType[*apiError](err); ok {
+		said.Title = http.StatusText(said.Status)
+		return said.Problem
+	}
 	code := fault.CodeOf(err)
 	p := Problem{Status: statusOf(code), Detail: err.Error(), Code: code.String()}
 	if fe, ok := errors.AsType[*fault.Error](err); ok {
@@ -63,7 +80,22 @@ func fail(w http.ResponseWriter, err error) {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("the request body is larger than %d bytes", tooLarge.Limit)
 	}
-	problem(w, p)
+	if wrong, ok := errors.AsType[workflow.Problems](err); ok {
+		for _, one := range wrong {
+			p.Errors = append(p.Errors, ProblemDetail{Where: place(one), Message: one.Message, Hint: one.Hint})
+		}
+	}
+	p.Title = http.StatusText(p.Status)
+	return p
+}
+
+// place is where a mistake in a definition stands.
+func place(p *workflow.Problem) string {
+	at := p.Pos.String()
+	if p.Path == "" || at == "" {
+		return at + p.Path
+	}
+	return at + ": " + p.Path
 }
 
 // invalid is an INVALID_ARGUMENT about one parameter of a request.

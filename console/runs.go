@@ -2,25 +2,32 @@ package console
 
 import (
 	"context"
-	"net/http"
-	"time"
+	"net/url"
 	"unicode/utf8"
 
-	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/graphlayout"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
-// Runs is the console's view of the node's workflow runs. It must be safe for
+// Runs is the console's way to the workflows of a node. It must be safe for
 // concurrent use.
 type Runs interface {
-	// List returns the runs, newest first. It must not block.
-	List() []workflow.RunInfo
-	// Get returns one run, with the rows it set aside as far as they are kept.
-	Get(id string) (workflow.RunInfo, bool)
-	// Start starts the node's workflow again and returns the new run's id. The
-	// run outlives ctx. FAILED_PRECONDITION if it cannot be started at this time.
-	Start(ctx context.Context) (id string, err error)
+	// Engine is what runs the workflows, nil while another node on the same store
+	// does.
+	Engine() *workflow.Engine
+	// Types are the node types that definitions may use.
+	Types() *workflow.Registry
+	// Workflow is the name of the workflow that the node itself was started with,
+	// which POST /api/runs starts; "" if there is none.
+	Workflow() string
+	// Launch starts a run, which writes into a directory of its own unless the
+	// options name one. The run outlives ctx. RESOURCE_EXHAUSTED if too many are
+	// under way, UNAVAILABLE if the node is stopping; and what Engine.Start refuses.
+	Launch(ctx context.Context, workflow string, o workflow.StartOptions) (*workflow.Run, error)
+	// Rerun repeats a run, as Launch starts one.
+	Rerun(ctx context.Context, run *workflow.Run, o workflow.RerunOptions) (*workflow.Run, error)
+	// Retry lets a run that failed or was cancelled go on.
+	Retry(ctx context.Context, run *workflow.Run) error
 	// Result reads a page of a table that a run wrote: up to limit rows after
 	// the first offset. The sink is the id of the node that wrote it; "" means
 	// the one to show first. NOT_FOUND if there is no such run or sink, or it
@@ -52,28 +59,24 @@ type Result struct {
 	Offset int `json:"offset"`
 }
 
-// RunSummary is one line of the list of runs.
-type RunSummary struct {
-	ID       string         `json:"id"`
-	Workflow string         `json:"workflow"`
-	State    workflow.State `json:"state"`
-	Started  time.Time      `json:"started"`
-	Finished time.Time      `json:"finished,omitzero"` // left out while it runs
-	RowsIn   int64          `json:"rows_in"`           // rows that the sources met
-	RowsOut  int64          `json:"rows_out"`          // rows that the sinks took
-	Rejected int64          `json:"rejected"`          // rows set aside
-}
-
-// RunList is the answer of /api/runs.
+// RunList is the answer of GET /api/runs, and the event "runs" of the stream.
 type RunList struct {
-	Runs     []RunSummary `json:"runs"` // newest first, at most RunsShown
-	CanStart bool         `json:"can_start"`
+	Runs []workflow.RunSummary `json:"runs"` // newest first
+	// Next is the cursor of the next page; left out on the last one.
+	Next string `json:"next,omitempty"`
+	// CanStart tells that POST /api/runs starts the node's own workflow.
+	CanStart bool `json:"can_start"`
+	// Changes is a number that is another one after any run has changed; in the
+	// stream only.
+	Changes uint64 `json:"changes,omitempty"`
 }
 
 // RunView is the answer of /api/runs/{id}.
 type RunView struct {
 	Run workflow.RunInfo `json:"run"`
-	// Layouts are drawings of the graph, null if it is too large to draw.
+	// Layouts are drawings of the graph, null if it is too large to draw. Their
+	// routes stand for the edges of the run, in their order, and then for those of
+	// control.
 	Layouts *Layouts `json:"layouts"`
 }
 
@@ -92,132 +95,75 @@ const (
 	labelChar             = 6.5 // width of a character of an edge's label
 )
 
-// roomFor is the extra room that the names of handles need on the edges. That
-// of the only output of a node, "out", is not shown; the figure beside the name
-// fits into the gap.
-func roomFor(edges []workflow.EdgeInfo) float64 {
-	most := 0
-	for _, e := range edges {
-		if e.Handle != "out" {
-			most = max(most, 1+min(handleChars, utf8.RuneCountInString(e.Handle)))
-		}
+// roomFor is the extra room that the name of a handle needs on an edge. That of
+// the only output of a node, "out" or "done", is not shown; the figure beside
+// the name fits into the gap.
+func roomFor(handle string) float64 {
+	if handle == "out" || handle == "done" {
+		return 0
 	}
-	return labelChar * float64(most)
+	return labelChar * float64(1+min(handleChars, utf8.RuneCountInString(handle)))
 }
 
-// layoutsOf draws the graph of a run, or returns nil if it is too large.
-func layoutsOf(run *workflow.RunInfo) *Layouts {
-	nodes := make([]graphlayout.Node, 0, len(run.Nodes))
-	for _, n := range run.Nodes {
-		nodes = append(nodes, graphlayout.Node{ID: n.ID, Width: nodeWidth, Height: nodeHeight})
-	}
-	edges := make([]graphlayout.Edge, 0, len(run.Edges))
-	for _, e := range run.Edges {
-		edges = append(edges, graphlayout.Edge{From: e.From, To: e.To})
-	}
-	room := roomFor(run.Edges)
-	right, err := graphlayout.Compute(nodes, edges, graphlayout.Options{LayerGap: gapRight + room, NodeGap: nodeGap})
+// A graphSketch is a graph to be laid out.
+type graphSketch struct {
+	nodes []graphlayout.Node
+	edges []graphlayout.Edge
+	room  float64
+}
+
+func (g *graphSketch) node(id string) {
+	g.nodes = append(g.nodes, graphlayout.Node{ID: id, Width: nodeWidth, Height: nodeHeight})
+}
+
+func (g *graphSketch) edge(from, handle, to string) {
+	g.edges = append(g.edges, graphlayout.Edge{From: from, To: to})
+	g.room = max(g.room, roomFor(handle))
+}
+
+// layouts draws the graph, or returns nil if it is too large.
+func (g *graphSketch) layouts() *Layouts {
+	right, err := graphlayout.Compute(g.nodes, g.edges, graphlayout.Options{LayerGap: gapRight + g.room, NodeGap: nodeGap})
 	if err != nil {
 		return nil
 	}
 	// Two edges of one node go half as far apart as the nodes they lead to.
-	apart := max(nodeGap, 2*(gapRight+room)-nodeWidth)
-	down, err := graphlayout.Compute(nodes, edges, graphlayout.Options{Direction: graphlayout.Down, LayerGap: gapDown, NodeGap: apart})
+	apart := max(nodeGap, 2*(gapRight+g.room)-nodeWidth)
+	down, err := graphlayout.Compute(g.nodes, g.edges, graphlayout.Options{Direction: graphlayout.Down, LayerGap: gapDown, NodeGap: apart})
 	if err != nil {
 		return nil
 	}
 	return &Layouts{Right: right, Down: down}
 }
 
-func (s *snapshot) runList() RunList {
-	list := RunList{Runs: make([]RunSummary, 0, min(len(s.runs), RunsShown))}
-	for i := range s.runs[:min(len(s.runs), RunsShown)] {
-		list.Runs = append(list.Runs, summaryOf(&s.runs[i]))
+// layoutsOf draws the graph of a run.
+func layoutsOf(run *workflow.RunInfo) *Layouts {
+	var g graphSketch
+	for i := range run.Nodes {
+		g.node(run.Nodes[i].ID)
 	}
-	return list
+	for _, e := range run.Edges {
+		g.edge(e.From, e.Handle, e.To)
+	}
+	for _, e := range run.After {
+		g.edge(e.From, e.Handle, e.To)
+	}
+	return g.layouts()
 }
 
-func (c *Console) runList(s *snapshot) RunList {
-	list := s.runList()
-	list.CanStart = c.opts.Runs != nil
-	return list
+// layoutsOfDefinition draws the graph of a definition.
+func layoutsOfDefinition(d *workflow.Definition) *Layouts {
+	var g graphSketch
+	for i := range d.Nodes {
+		g.node(d.Nodes[i].ID)
+	}
+	for i := range d.Edges {
+		g.edge(d.Edges[i].From, d.Edges[i].Handle, d.Edges[i].To)
+	}
+	for _, e := range d.After {
+		g.edge(e.From, e.Handle, e.To)
+	}
+	return g.layouts()
 }
 
-func (c *Console) getRuns(w http.ResponseWriter, _ *http.Request) {
-	reply(w, http.StatusOK, c.runList(c.snapshot()))
-}
-
-func noRun(id string) error {
-	return (&fault.Error{Code: fault.NotFound, Op: "console", Message: "there is no run " + short(id), Hint: "the runs are listed by /api/runs"}).WithTarget(short(id))
-}
-
-func (c *Console) getRun(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if c.opts.Runs == nil {
-		fail(w, noRun(id))
-		return
-	}
-	run, ok := c.opts.Runs.Get(id)
-	if !ok {
-		fail(w, noRun(id))
-		return
-	}
-	reply(w, http.StatusOK, RunView{Run: run, Layouts: layoutsOf(&run)})
-}
-
-func (c *Console) startRun(w http.ResponseWriter, r *http.Request) {
-	if c.opts.Runs == nil {
-		fail(w, fault.New(fault.FailedPrecondition, "console", "this node runs no workflow"))
-		return
-	}
-	id, err := c.opts.Runs.Start(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	w.Header().Set("Location", "/api/runs/"+id)
-	reply(w, http.StatusAccepted, struct {
-		ID string `json:"id"`
-	}{id})
-}
-
-func (c *Console) getResult(w http.ResponseWriter, r *http.Request) {
-	id, q := r.PathValue("id"), r.URL.Query()
-	limit, err := number(q, "limit", RowsDefault, RowsMax)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	offset, err := number(q, "offset", 0, maxOffset)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	if c.opts.Runs == nil {
-		fail(w, noRun(id))
-		return
-	}
-	table, err := c.opts.Runs.Result(r.Context(), id, q.Get("sink"), limit, offset)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	if table.Columns == nil {
-		table.Columns = []workflow.Column{}
-	}
-	if table.Rows == nil {
-		table.Rows = []workflow.Row{}
-	}
-	if table.Sinks == nil {
-		table.Sinks = []string{}
-	}
-	reply(w, http.StatusOK, Result{Table: table, Limit: limit, Offset: offset})
-}
-
-func summaryOf(run *workflow.RunInfo) RunSummary {
-	return RunSummary{
-		ID: run.ID, Workflow: run.Workflow, State: run.State,
-		Started: run.Started, Finished: run.Finished,
-		RowsIn: run.RowsIn(), RowsOut: run.RowsOut(), Rejected: run.RejectedTotal,
-	}
-}
+func workflowURL(name string) string { return "/api/workflows/" + url.PathEscape(name) }

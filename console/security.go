@@ -11,17 +11,24 @@ import (
 )
 
 // Bounds of request bodies, in bytes: of an edited letter, which may be as large
-// as a store takes, written in hexadecimal; and of all others, of which a list
-// of letters is the largest.
+// as a store takes, written in hexadecimal; of what is about workflows, of which
+// a definition as JSON and the payload of a signal are the largest; and of all
+// others, of which a list of letters is the largest.
 const (
-	bodyMax       = 32 << 10
-	letterBodyMax = 18 << 20
+	bodyMax         = 32 << 10
+	letterBodyMax   = 18 << 20
+	workflowBodyMax = 4 << 20
 )
 
 // bodyLimit is the bound for a request.
-func bodyLimit(r *http.Request) int64 {
-	if r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/api/letters/") {
+func bodyLimit(method, path string) int64 {
+	if method == http.MethodPut && strings.HasPrefix(path, "/api/letters/") {
 		return letterBodyMax
+	}
+	for _, prefix := range []string{"/api/workflows", "/api/runs", "/api/schedules", "/api/triggers", "/api/hooks"} {
+		if strings.HasPrefix(path, prefix) {
+			return workflowBodyMax
+		}
 	}
 	return bodyMax
 }
@@ -68,7 +75,7 @@ func guard(hosts []string, next http.Handler) http.Handler {
 			})
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r))
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r.Method, r.URL.Path))
 		protected.ServeHTTP(w, r)
 	})
 }

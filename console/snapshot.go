@@ -10,7 +10,6 @@ import (
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/console/ui"
-	"github.com/troupe-dev/troupe/workflow"
 )
 
 // freshFor is how long a snapshot is used again, so that many clients cost no
@@ -27,7 +26,6 @@ type snapshot struct {
 	root  sampled
 	stats actor.Stats
 	node  Node
-	runs  []workflow.RunInfo
 
 	mu      sync.Mutex
 	encoded map[string][]byte
@@ -67,9 +65,6 @@ func (c *Console) snapshot() *snapshot {
 	}
 	s := &snapshot{at: now, stats: c.opts.System.Stats(), encoded: map[string][]byte{}}
 	s.root = c.meter.sample(c.opts.System.Tree(), s.stats.Started, now)
-	if c.opts.Runs != nil {
-		s.runs = c.opts.Runs.List()
-	}
 	s.node = c.node(s)
 	c.latest = s
 	return s

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
-	"github.com/troupe-dev/troupe/workflow"
 )
 
 // Bounds of one stream.
@@ -28,7 +27,8 @@ const (
 //
 //	event: node    as /api/node
 //	event: tree    as /api/tree
-//	event: runs    as /api/runs
+//	event: runs    as /api/runs, the newest; also when another run has changed
+//	event: workflows  as /api/workflows
 //	event: run     as /api/runs/{id}, without the rows set aside
 //	event: mail    as /api/mail
 //	event: events  as /api/events: all of them first, then the new ones
@@ -82,6 +82,7 @@ func (c *Console) serveStream(r *http.Request, sub *subscriber) {
 	defer tick.Stop()
 	beat := time.NewTicker(beatInterval)
 	defer beat.Stop()
+	defer sub.shown.close()
 	for {
 		if err := c.send(sub); err != nil {
 			return
@@ -110,6 +111,7 @@ type subscriber struct {
 	seen   uint64 // the last event it has
 	reset  bool   // it has events of which we know nothing
 	have   map[string][]byte
+	shown  liveRun
 }
 
 // subscribe reads a client's parameters.
@@ -154,13 +156,17 @@ func (c *Console) send(sub *subscriber) error {
 	if err := sendChanged(sub, s, "tree", sub.key, func() Tree { return s.tree(&s.root, sub.window) }); err != nil {
 		return err
 	}
-	if err := sendChanged(sub, s, "runs", "runs", func() RunList { return c.runList(s) }); err != nil {
+	runs, workflows := c.liveLists()
+	if err := sendChanged(sub, s, "runs", "runs", func() RunList { return runs }); err != nil {
+		return err
+	}
+	if err := sendChanged(sub, s, "workflows", "workflows", func() WorkflowList { return workflows }); err != nil {
 		return err
 	}
 	if err := c.sendMail(sub, s); err != nil {
 		return err
 	}
-	if run := s.run(sub.run); run != nil {
+	if run := c.show(&sub.shown, sub.run, runs.Runs); run != nil {
 		view := func() RunView {
 			slim := *run
 			slim.Rejects = nil
@@ -174,20 +180,6 @@ func (c *Console) send(sub *subscriber) error {
 		return err
 	}
 	return sub.out.Flush()
-}
-
-// run finds the run with that id, else the newest: a client may know a run of
-// a process that has ended. It returns nil if there are no runs.
-func (s *snapshot) run(id string) *workflow.RunInfo {
-	for i := range s.runs {
-		if s.runs[i].ID == id {
-			return &s.runs[i]
-		}
-	}
-	if len(s.runs) == 0 {
-		return nil
-	}
-	return &s.runs[0]
 }
 
 // mailPatience is how long a stream waits for the figures of a store: without an

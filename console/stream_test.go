@@ -120,7 +120,7 @@ func (f *fixture) watch(t *testing.T, target string, header ...string) (*tape, f
 func TestStreamSendsWhatChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil)
-		f.runs.start()
+		f.runs.start(t)
 		out, stop := f.watch(t, "/api/stream")
 		defer stop()
 		if got := out.header.Get("Content-Type"); got != "text/event-stream" {
@@ -132,7 +132,7 @@ func TestStreamSendsWhatChanges(t *testing.T) {
 			names = append(names, m.event)
 		}
 		out.mu.Unlock()
-		if got := strings.Join(names, " "); got != "node tree runs run events" {
+		if got := strings.Join(names, " "); got != "node tree runs workflows run events" {
 			t.Errorf("first messages are %s", got)
 		}
 		run := out.take("run")[0]
@@ -152,7 +152,7 @@ func TestStreamSendsWhatChanges(t *testing.T) {
 		out.got = nil
 		out.mu.Unlock()
 
-		f.runs.finish()
+		f.runs.finish(t)
 		f.tell(t, 3)
 		time.Sleep(250 * time.Millisecond)
 		synctest.Wait()
@@ -271,10 +271,11 @@ func list(t *testing.T, m message) console.EventList {
 func TestStreamChoices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil)
-		f.runs.start()
-		f.runs.finish()
-		f.runs.start()
-		out, stop := f.watch(t, "/api/stream?run=run-1&limit=2&more=110:/pool")
+		f.runs.start(t)
+		f.runs.finish(t)
+		time.Sleep(time.Millisecond) // ids are in the order of milliseconds
+		f.runs.start(t)
+		out, stop := f.watch(t, "/api/stream?run="+f.runs.id(1)+"&limit=2&more=110:/pool")
 		defer stop()
 		out.mu.Lock()
 		seen := map[string]string{}
@@ -282,12 +283,12 @@ func TestStreamChoices(t *testing.T) {
 			seen[m.event] = m.data
 		}
 		out.mu.Unlock()
-		if !strings.Contains(seen["run"], `"id":"run-1"`) {
+		if !strings.Contains(seen["run"], f.runs.id(1)) {
 			t.Errorf("run is %s", seen["run"])
 		}
 		other, stopOther := f.watch(t, "/api/stream?run=of-another-process")
 		defer stopOther()
-		if run := other.take("run")[0].data; !strings.Contains(run, `"id":"run-2"`) {
+		if run := other.take("run")[0].data; !strings.Contains(run, f.runs.id(2)) {
 			t.Errorf("instead of an unknown run the newest is shown, but got %s", run)
 		}
 		if n := strings.Count(seen["tree"], `"path":"/pool/`); n != 110 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,9 +29,10 @@ import (
 // again. Its methods are safe for concurrent use.
 type Runs struct {
 	definition *workflow.Definition // what Start runs; nil: nothing
-	files      fs.FS                // of definitions that are part of the program
-	name       string               // of the node
-	dir        string               // holds the directories of the runs
+	types      *workflow.Registry
+	files      fs.FS  // of definitions that are part of the program
+	name       string // of the node
+	dir        string // holds the directories of the runs
 	keep       int
 	maxActive  int
 	log        *slog.Logger
@@ -39,30 +41,28 @@ type Runs struct {
 	pruning  sync.Mutex
 
 	mu       sync.Mutex
-	engine   *workflow.Engine // nil while another node runs the workflows of the store
-	entries  []*runEntry      // oldest first
+	engine   *workflow.Engine  // nil while another node runs the workflows of the store
+	busy     map[string]string // directories that runs under way write into, by the run's id
 	active   int
 	draining bool
 	idle     chan struct{} // closed when draining and nothing is active
 }
 
-// runEntry is one run and where it writes.
-type runEntry struct {
-	run  *workflow.Run
-	dir  string
-	done bool
-	info workflow.RunInfo // once it is done
-}
-
 func newRuns(config Config, options Options, log *slog.Logger) *Runs {
+	dir := filepath.Join(config.DataDir, "runs")
+	if absolute, err := filepath.Abs(dir); err == nil {
+		dir = absolute // as the engine records it
+	}
 	return &Runs{
 		definition: options.Workflow,
+		types:      NodeTypes(),
 		files:      options.WorkflowFiles,
 		name:       config.Name,
-		dir:        filepath.Join(config.DataDir, "runs"),
+		dir:        dir,
 		keep:       config.Runs.Keep,
 		maxActive:  config.Runs.MaxActive,
 		log:        log,
+		busy:       map[string]string{},
 		idle:       make(chan struct{}),
 	}
 }
@@ -96,7 +96,7 @@ func (r *Runs) open(ctx context.Context, parent actor.Parent, s store.Store) err
 }
 
 // begin opens the engine, for which it waits at most that long, or without a limit
-// for 0, and notes the runs that it knows.
+// for 0, and follows the runs that are under way.
 func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.Parent, s store.Store) error {
 	opening := ctx
 	if patience > 0 {
@@ -105,7 +105,7 @@ func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.P
 		defer cancel()
 	}
 	engine, err := workflow.Open(opening, parent, s, workflow.EngineOptions{
-		Registry: NodeTypes(), Name: "runs", Owner: r.name, OutputDir: r.dir, Files: r.files, Log: r.log,
+		Registry: r.types, Name: "runs", Owner: r.name, OutputDir: r.dir, Files: r.files, Log: r.log,
 	})
 	if err != nil {
 		return err
@@ -115,48 +115,44 @@ func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.P
 			return err
 		}
 	}
-	known, err := engine.Runs(ctx, workflow.RunFilter{Limit: max(r.keep, 1)})
-	if err != nil {
-		return err
-	}
 	r.mu.Lock()
 	r.engine = engine
 	r.mu.Unlock()
-	for _, summary := range slices.Backward(known) {
+	underWay := workflow.RunFilter{States: []workflow.State{workflow.StateRunning, workflow.StatePaused, workflow.StateStopping}, Limit: followedMax}
+	known, err := engine.Runs(ctx, underWay)
+	if err != nil {
+		return err
+	}
+	for _, summary := range known {
 		run, err := engine.Run(ctx, summary.ID)
 		if err != nil {
 			return err
 		}
-		info, err := run.Info(ctx)
-		if err != nil {
-			return err
-		}
-		r.follow(&runEntry{run: run, dir: info.Start.OutputDir, done: info.State.Final(), info: info})
+		r.follow(ctx, run)
 	}
 	return nil
 }
 
-// follow notes a run and waits for its end.
-func (r *Runs) follow(entry *runEntry) {
-	r.mu.Lock()
-	r.entries = append(r.entries, entry)
-	r.mu.Unlock()
-	if !entry.done { // else an earlier process has tidied up after it
-		r.watchers.Go(func() { r.watch(entry) })
+// followedMax bounds the runs of an earlier process after which the node tidies
+// up when they end; it tidies up after the others with the next run that ends.
+const followedMax = 1_000
+
+// follow waits for the end of a run that was started before.
+func (r *Runs) follow(ctx context.Context, run *workflow.Run) {
+	info, err := run.Info(ctx)
+	if err != nil {
+		r.log.WarnContext(ctx, "a run of an earlier process cannot be read", "execution_id", run.ID(), "error", err)
+		return
 	}
+	r.mark(run.ID(), info.Start.OutputDir)
+	r.watchers.Go(func() { r.watch(run) })
 }
 
-// launch makes the directory of a run and starts it.
-func (r *Runs) launch(ctx context.Context, engine *workflow.Engine) (*runEntry, error) {
-	dir, err := r.makeDir(r.definition.Name)
-	if err != nil {
-		return nil, err
-	}
-	run, err := engine.Start(ctx, r.definition.Name, workflow.StartOptions{OutputDir: dir, Inputs: r.definition.Given()})
-	if err != nil {
-		return nil, errors.Join(err, removeEmpty(dir))
-	}
-	return &runEntry{run: run, dir: dir}, nil
+// mark notes that a run writes into a directory.
+func (r *Runs) mark(id, dir string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy[id] = dir
 }
 
 // reserve counts a run before it starts, so that drain waits for it.
@@ -168,7 +164,7 @@ func (r *Runs) reserve() (*workflow.Engine, error) {
 	case r.draining:
 		return nil, fault.New(fault.Unavailable, op, "the node is stopping")
 	case r.engine == nil:
-		return nil, &fault.Error{Code: fault.Unavailable, Op: op, Message: "another node runs the workflows of this store", Hint: "ask that one"}
+		return nil, errElsewhere(op)
 	case r.active >= r.maxActive:
 		return nil, &fault.Error{
 			Code: fault.ResourceExhausted, Op: op, Message: fmt.Sprintf("%d runs are under way, as many as runs.max_active allows", r.active),
@@ -190,8 +186,8 @@ func (r *Runs) release() {
 }
 
 // watch waits for the end of a run and tidies up after it.
-func (r *Runs) watch(entry *runEntry) {
-	info, err := entry.run.Wait(context.Background())
+func (r *Runs) watch(run *workflow.Run) {
+	info, err := run.Wait(context.Background())
 	if !info.State.Final() {
 		return // the engine has stopped; the run goes on with the next one
 	}
@@ -207,91 +203,139 @@ func (r *Runs) watch(entry *runEntry) {
 	default:
 		r.log.Error("workflow run ended", append(attrs, "error", err)...)
 	}
-	if err := removeEmpty(entry.dir); err != nil {
+	if err := removeEmpty(info.Start.OutputDir); err != nil {
 		r.log.Warn("the directory of a run cannot be removed", "error", err)
 	}
-	r.finished(entry, info)
-	r.prune()
-}
-
-func (r *Runs) finished(entry *runEntry, info workflow.RunInfo) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	entry.done, entry.info = true, info
-}
-
-// List returns the runs, newest first.
-func (r *Runs) List() []workflow.RunInfo {
-	r.mu.Lock()
-	entries := slices.Clone(r.entries)
+	delete(r.busy, run.ID())
 	r.mu.Unlock()
-	infos := make([]workflow.RunInfo, 0, len(entries))
-	for _, e := range slices.Backward(entries) {
-		if info, err := r.infoOf(e); err == nil {
-			infos = append(infos, info)
-		}
-	}
-	return infos
+	r.prune(info.Workflow)
 }
 
-func (r *Runs) infoOf(e *runEntry) (workflow.RunInfo, error) {
-	r.mu.Lock()
-	done, info := e.done, e.info
-	r.mu.Unlock()
-	if done {
-		return info, nil
+// Workflow implements [console.Runs].
+func (r *Runs) Workflow() string {
+	if r.definition == nil {
+		return ""
 	}
-	return e.run.Info(context.Background())
+	return r.definition.Name
 }
 
-// Get returns one run.
-func (r *Runs) Get(id string) (workflow.RunInfo, bool) {
-	entry := r.find(id)
-	if entry == nil {
-		return workflow.RunInfo{}, false
-	}
-	info, err := r.infoOf(entry)
-	return info, err == nil
-}
-
-func (r *Runs) find(id string) *runEntry {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.entries {
-		if e.run.ID() == id {
-			return e
-		}
-	}
-	return nil
-}
+// Types implements [console.Runs].
+func (r *Runs) Types() *workflow.Registry { return r.types }
 
 // Start starts the node's workflow and returns the new run's id. The run does
 // not end with ctx.
 //
-// Errors: FAILED_PRECONDITION if the node has no workflow, RESOURCE_EXHAUSTED if
-// too many runs are under way, UNAVAILABLE if the node is stopping or another one
-// runs the workflows.
+// Errors: FAILED_PRECONDITION if the node has no workflow, and those of Launch.
 func (r *Runs) Start(ctx context.Context) (id string, err error) {
 	if r.definition == nil {
 		return "", fault.New(fault.FailedPrecondition, "node.Runs.Start", "this node has no workflow")
 	}
-	engine, err := r.reserve()
+	run, err := r.Launch(ctx, r.definition.Name, workflow.StartOptions{})
 	if err != nil {
 		return "", err
 	}
-	entry, err := r.launch(ctx, engine)
+	return run.ID(), nil
+}
+
+// Launch starts a run of a workflow, in a directory of its own unless the options
+// name one. The node's own workflow has the inputs that it was loaded with, where
+// the options say nothing else. The run does not end with ctx.
+//
+// Errors: RESOURCE_EXHAUSTED if too many runs are under way, UNAVAILABLE if the
+// node is stopping or another one runs the workflows, and those of
+// [workflow.Engine.Start].
+func (r *Runs) Launch(ctx context.Context, name string, o workflow.StartOptions) (*workflow.Run, error) {
+	if r.definition != nil && name == r.definition.Name && o.Inputs == nil {
+		o.Inputs = r.definition.Given()
+	}
+	return r.begun(ctx, name, o.OutputDir, o.RequestID, func(engine *workflow.Engine, dir string) (*workflow.Run, error) {
+		o.OutputDir = dir
+		return engine.Start(ctx, name, o)
+	})
+}
+
+// Rerun repeats a run, in a directory of its own. Errors: those of Launch, and of
+// [workflow.Run.Rerun].
+func (r *Runs) Rerun(ctx context.Context, run *workflow.Run, o workflow.RerunOptions) (*workflow.Run, error) {
+	info, err := run.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.begun(ctx, info.Workflow, o.OutputDir, o.RequestID, func(_ *workflow.Engine, dir string) (*workflow.Run, error) {
+		o.OutputDir = dir
+		return run.Rerun(ctx, o)
+	})
+}
+
+// Retry lets a run that failed or was cancelled go on. Errors: those of Launch,
+// and of [workflow.Run.Retry].
+func (r *Runs) Retry(ctx context.Context, run *workflow.Run) error {
+	if _, err := r.reserve(); err != nil {
+		return err
+	}
+	info, err := run.Info(ctx)
+	if err == nil && info.Start.OutputDir != "" {
+		err = os.MkdirAll(info.Start.OutputDir, 0o755) // what a run that failed leaves behind may be nothing
+	}
+	if err == nil {
+		err = run.Retry(ctx)
+	}
 	if err != nil {
 		r.release()
-		return "", err
+		return err
 	}
-	r.mu.Lock()
-	r.entries = append(r.entries, entry)
-	r.mu.Unlock()
+	r.mark(run.ID(), info.Start.OutputDir)
 	r.watchers.Go(func() {
 		defer r.release()
-		r.watch(entry)
+		r.watch(run)
 	})
-	return entry.run.ID(), nil
+	return nil
+}
+
+// begun starts a run and follows it, unless the request has started one before.
+func (r *Runs) begun(ctx context.Context, name, dir, request string, start func(*workflow.Engine, string) (*workflow.Run, error)) (*workflow.Run, error) {
+	engine, err := r.reserve()
+	if err != nil {
+		return nil, err
+	}
+	made := ""
+	if dir == "" {
+		if made, err = r.makeDir(name); err != nil {
+			r.release()
+			return nil, err
+		}
+		dir = made
+		r.mark(made, made) // it has no run yet
+		defer r.unmark(made)
+	}
+	run, err := start(engine, dir)
+	repeated := false
+	if err == nil && request != "" {
+		var info workflow.RunInfo
+		info, err = run.Info(ctx)
+		repeated = info.Start.OutputDir != dir
+	}
+	if err != nil || repeated {
+		r.release()
+		if made != "" {
+			err = errors.Join(err, removeEmpty(made))
+		}
+		return run, err
+	}
+	r.mark(run.ID(), dir)
+	r.watchers.Go(func() {
+		defer r.release()
+		r.watch(run)
+	})
+	return run, nil
+}
+
+// unmark forgets a directory that had no run yet.
+func (r *Runs) unmark(made string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.busy, made)
 }
 
 // Engine is what runs the workflows, or nil while another node on the same store
@@ -305,29 +349,42 @@ func (r *Runs) Engine() *workflow.Engine {
 // Wait waits until a run has ended. The error says why it failed or was
 // cancelled, or is NOT_FOUND.
 func (r *Runs) Wait(ctx context.Context, id string) (workflow.RunInfo, error) {
-	entry := r.find(id)
-	if entry == nil {
-		return workflow.RunInfo{}, noRun("node.Runs.Wait", id)
+	run, err := r.find(ctx, id)
+	if err != nil {
+		return workflow.RunInfo{}, err
 	}
-	return entry.run.Wait(ctx)
+	return run.Wait(ctx)
+}
+
+// find returns a run.
+func (r *Runs) find(ctx context.Context, id string) (*workflow.Run, error) {
+	engine := r.Engine()
+	if engine == nil {
+		return nil, errElsewhere("node.Runs")
+	}
+	return engine.Run(ctx, id)
+}
+
+func errElsewhere(op string) error {
+	return &fault.Error{Code: fault.Unavailable, Op: op, Message: "another node runs the workflows of this store", Hint: "ask that one"}
 }
 
 // Result reads a page of the table that a sink of a run wrote. The sink "" means
 // the first of [Artifacts]: a sink.sql of SQLite if the run has one, else a sink.csv.
 func (r *Runs) Result(ctx context.Context, id, sink string, limit, offset int) (console.Table, error) {
 	const op = "node.Runs.Result"
-	entry := r.find(id)
-	if entry == nil {
-		return console.Table{}, noRun(op, id)
+	run, err := r.find(ctx, id)
+	if err != nil {
+		return console.Table{}, err
 	}
-	info, err := r.infoOf(entry)
+	info, err := run.Info(ctx)
 	if err != nil {
 		return console.Table{}, err
 	}
 	if info.State != workflow.StateCompleted {
 		return console.Table{}, &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "the run has written no table; it is " + string(info.State)}
 	}
-	definition, err := entry.run.Definition(ctx)
+	definition, err := run.Definition(ctx)
 	if err != nil {
 		return console.Table{}, err
 	}
@@ -383,10 +440,6 @@ func Artifacts(definition *workflow.Definition, info workflow.RunInfo) []SinkRes
 	return results
 }
 
-func noRun(op, id string) error {
-	return &fault.Error{Code: fault.NotFound, Op: op, Target: id, Message: "there is no such run"}
-}
-
 // drain refuses new runs and waits until those that this process started have
 // ended. Those that are still under way when ctx ends are interrupted with the
 // tree, and go on when the node starts again.
@@ -409,10 +462,8 @@ func (r *Runs) drain(ctx context.Context) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, e := range r.entries {
-		if !e.done {
-			r.log.Warn("a workflow run is interrupted because the node stops; it goes on when the node starts again", "execution_id", e.run.ID())
-		}
+	for _, id := range slices.Sorted(maps.Keys(r.busy)) {
+		r.log.Warn("a workflow run is interrupted because the node stops; it goes on when the node starts again", "execution_id", id)
 	}
 }
 
@@ -467,33 +518,20 @@ func removeEmpty(dir string) error {
 	return os.Remove(dir)
 }
 
-// prune forgets the oldest runs beyond the number to keep, and removes the
+// prune removes the oldest runs of a workflow beyond the number to keep, and the
 // oldest directories, those of earlier processes included.
-func (r *Runs) prune() {
+func (r *Runs) prune(name string) {
 	r.pruning.Lock()
 	defer r.pruning.Unlock()
 	r.mu.Lock()
 	busy := map[string]bool{}
-	finished := 0
-	for _, e := range r.entries {
-		if e.done {
-			finished++
-		}
+	for _, dir := range r.busy {
+		busy[dir] = true
 	}
-	r.entries = slices.DeleteFunc(r.entries, func(e *runEntry) bool {
-		if !e.done {
-			busy[e.dir] = true
-			return false
-		}
-		finished--
-		return finished >= r.keep
-	})
 	engine := r.engine
 	r.mu.Unlock()
-	if engine != nil && r.definition != nil {
-		if _, err := engine.Prune(context.Background(), r.definition.Name, r.keep); err != nil && fault.CodeOf(err) != fault.Unavailable {
-			r.log.Warn("the histories of old runs cannot be removed", "error", err)
-		}
+	if _, err := engine.Prune(context.Background(), name, r.keep); err != nil && fault.CodeOf(err) != fault.Unavailable {
+		r.log.Warn("the histories of old runs cannot be removed", "error", err)
 	}
 	listed, err := os.ReadDir(r.dir)
 	if err != nil {
