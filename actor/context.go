@@ -143,10 +143,27 @@ func (x *Context[M]) Pipe(f func(ctx context.Context) M) {
 		}()
 		m := f(life)
 		returned = true
-		if !c.force(m, env) {
+		switch accepted, run := c.forceHere(m, env); {
+		case !accepted:
 			c.sys.deadLetter(&c.core, m, ErrStopped)
+		case run: // on this goroutine, whose stack has grown already
+			runActors(&c.core)
 		}
 	})
+}
+
+// Pending is the number of messages that wait behind the one being handled. A
+// handler that would rather deal with many messages together than one by one,
+// because it commits what it does to a store, for example, can put them aside
+// until it is 0.
+func (x *Context[M]) Pending() int {
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.q.taken > 0 { // the batch is still in the ring
+		return int(c.q.n - c.pos)
+	}
+	return int(c.waiting())
 }
 
 func (x *Context[M]) owner() *core { return &x.c.core }

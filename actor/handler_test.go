@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -324,6 +325,34 @@ func TestPipe(t *testing.T) {
 		synctest.Wait()
 		if all := dead.take(); len(all) != 1 || !errors.Is(all[0].Reason, actor.ErrStopped) {
 			t.Errorf("dead letters: %v", all)
+		}
+	})
+}
+
+// A handler knows how many messages wait behind its own, those of its own batch
+// included.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	actortest.Run(t, func(t *testing.T, sys *actor.System) {
+		var got []int
+		ref := spawnDoer(t, sys, actor.Spec[do]{Name: "a"})
+		note := func(ctx *actor.Context[do]) error {
+			got = append(got, ctx.Pending())
+			return nil
+		}
+		blocked := make(chan struct{})
+		tell(t, ref, func(ctx *actor.Context[do]) error {
+			<-blocked
+			return note(ctx)
+		})
+		synctest.Wait()
+		for range 3 {
+			tell(t, ref, note)
+		}
+		close(blocked)
+		synctest.Wait()
+		if want := []int{3, 2, 1, 0}; !slices.Equal(got, want) {
+			t.Errorf("pending: %v, want %v", got, want)
 		}
 	})
 }

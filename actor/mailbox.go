@@ -233,6 +233,26 @@ func (c *cell[M]) force(m M, env *envelope) bool {
 	return true
 }
 
+// forceHere is force for a goroutine that has nothing else to do: if the actor
+// was idle, it is left to the caller to run it.
+func (c *cell[M]) forceHere(m M, env *envelope) (accepted, run bool) {
+	if c.sys.opts.Schedule != nil {
+		return c.force(m, env), false
+	}
+	c.mu.Lock()
+	if c.flags&(flagClosed|flagStopped) != 0 {
+		c.mu.Unlock()
+		return false, false
+	}
+	c.enqueue(m, env)
+	run = c.flags&(flagActive|flagSuspended) == 0
+	if run {
+		c.flags |= flagActive
+	}
+	c.mu.Unlock()
+	return true, run
+}
+
 // enqueue queues a message whatever the bound; the lock is held.
 func (c *cell[M]) enqueue(m M, env *envelope) {
 	if c.rare != nil && c.rare.heap != nil {
