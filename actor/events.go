@@ -62,7 +62,16 @@ func Subscribe[E, M any](s *System, to Ref[M], adapt func(E) M) (cancel func()) 
 }
 
 // Publish sends an event to everybody who subscribed to its type.
-func Publish[E any](s *System, event E) { publish(s, func() E { return event }) }
+func Publish[E any](s *System, event E) {
+	if all := s.topics.subs.Load(); all != nil && len((*all)[reflect.TypeFor[E]()]) > 0 {
+		publishThis(s, event)
+	}
+}
+
+// publishThis is apart, so that an event that nobody wants stays on the stack.
+//
+//go:noinline
+func publishThis[E any](s *System, event E) { publish(s, func() E { return event }) }
 
 // publish makes the event only if somebody wants it. That question is apart from
 // the rest, whose frame would make the stack of a young goroutine grow.

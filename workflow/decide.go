@@ -21,9 +21,10 @@ import (
 // are decided; if they cannot be committed, the state is good for nothing more.
 type decider struct {
 	*runState
-	now    time.Time
-	events []Event
-	aborts []*step // whose work is to be ended
+	now     time.Time
+	events  []Event
+	touched []*step // of each event the step, if it was at hand
+	aborts  []*step // whose work is to be ended
 }
 
 // result is how an attempt of a step ended.
@@ -38,7 +39,22 @@ type result struct {
 func (d *decider) emit(e Event) {
 	e.At = d.now
 	d.apply(&e)
-	d.events = append(d.events, e)
+	d.events, d.touched = append(d.events, e), append(d.touched, nil)
+}
+
+// emitOf is emit for an event of a step that is at hand.
+func (d *decider) emitOf(s *step, e Event) {
+	e.At = d.now
+	d.number(&e)
+	d.applyStep(s, &e)
+	d.events, d.touched = append(d.events, e), append(d.touched, s)
+}
+
+// taken hands over the events that were decided, and of each the step.
+func (d *decider) taken() (events []Event, touched []*step) {
+	events, touched = d.events, d.touched
+	d.events, d.touched = nil, nil
+	return events, touched
 }
 
 // of is an event of a step.
@@ -91,7 +107,7 @@ func (d *decider) attend(s *scope) {
 // launch begins a step whose time has come.
 func (d *decider) launch(s *step) {
 	if !leads(s) {
-		d.emit(d.of(s, NodeSkipped))
+		d.emitOf(s, d.of(s, NodeSkipped))
 		return
 	}
 	if s.def.when != nil {
@@ -101,7 +117,7 @@ func (d *decider) launch(s *step) {
 			return
 		}
 		if !yes {
-			d.emit(d.of(s, NodeSkipped))
+			d.emitOf(s, d.of(s, NodeSkipped))
 			return
 		}
 	}
@@ -128,7 +144,7 @@ func leads(s *step) bool {
 func (d *decider) attempt(s *step) {
 	e := d.of(s, NodeStarted)
 	e.Attempt = s.attempt + 1
-	d.emit(e)
+	d.emitOf(s, e)
 }
 
 func (d *decider) control(s *step) {
@@ -162,7 +178,7 @@ func (d *decider) control(s *step) {
 		d.fail(s, invalid(err))
 		return
 	}
-	d.emit(e)
+	d.emitOf(s, e)
 }
 
 func branch(c *control, v stepVariables) (string, error) {
@@ -245,7 +261,7 @@ func (d *decider) foreach(s *step, v stepVariables) {
 	d.attempt(s)
 	e := d.of(s, NodeExpanded)
 	e.Items = list
-	d.emit(e)
+	d.emitOf(s, e)
 	d.drive(s)
 }
 
@@ -278,7 +294,7 @@ func (d *decider) drive(s *step) {
 			return
 		}
 		e.Duration = d.now.Sub(s.started)
-		d.emit(e)
+		d.emitOf(s, e)
 	case c.kind == controlLoop && len(s.scopes) == 0 && !d.paused:
 		d.iterate(s)
 	}
@@ -304,13 +320,13 @@ func (d *decider) iterate(s *step) {
 	case !again:
 		e := d.of(s, NodeCompleted)
 		e.Output, e.Duration = s.output, d.now.Sub(s.started)
-		d.emit(e)
+		d.emitOf(s, e)
 	case s.next >= c.most:
 		d.fail(s, &fault.Error{
 			Code: fault.FailedPrecondition, Message: "the condition is still true after " + strconv.Itoa(c.most) + " iterations, as many as max allows",
 		})
 	default:
-		d.emit(d.of(s, NodeExpanded))
+		d.emitOf(s, d.of(s, NodeExpanded))
 		d.drive(s)
 	}
 }
@@ -329,19 +345,18 @@ func (d *decider) wind(s *step) {
 			}
 		}
 		if !busy && s.active() {
-			d.emit(d.of(s, NodeCancelled))
+			d.emitOf(s, d.of(s, NodeCancelled))
 		}
 	case s.status == StateWaiting:
-		d.emit(d.of(s, NodeCancelled))
+		d.emitOf(s, d.of(s, NodeCancelled))
 	case !slices.Contains(d.aborts, s):
 		d.aborts = append(d.aborts, s)
 	}
 }
 
-// ended takes in how an attempt of a step ended. What comes from an attempt
-// that is not the present one has no effect.
-func (d *decider) ended(node string, iteration []int, attempt int, r result) {
-	s := d.find(node, iteration)
+// ended takes in how an attempt of a step ended; what follows is left to
+// advance. What comes from an attempt that is not the present one has no effect.
+func (d *decider) ended(s *step, attempt int, r result) {
 	if s == nil || d.state.Final() || s.status != StateRunning || s.attempt != attempt {
 		return
 	}
@@ -349,18 +364,17 @@ func (d *decider) ended(node string, iteration []int, attempt int, r result) {
 	case r.err == nil:
 		d.completed(s, r)
 	case s.scope.closing:
-		d.emit(d.failure(s, NodeCancelled, r))
+		d.emitOf(s, d.failure(s, NodeCancelled, r))
 	default:
 		delay, again := s.again(r.err)
 		if again {
 			e := d.failure(s, NodeRetried, r)
 			e.Until = d.now.Add(delay)
-			d.emit(e)
+			d.emitOf(s, e)
 			break
 		}
-		d.emit(d.failure(s, NodeFailed, r))
+		d.emitOf(s, d.failure(s, NodeFailed, r))
 	}
-	d.advance()
 }
 
 func (d *decider) completed(s *step, r result) {
@@ -371,7 +385,7 @@ func (d *decider) completed(s *step, r result) {
 			e.Rows += n.RowsOut
 		}
 	}
-	d.emit(e)
+	d.emitOf(s, e)
 }
 
 // failure is the event of an attempt that failed.
@@ -403,7 +417,7 @@ func (d *decider) fail(s *step, err error) {
 	if !s.started.IsZero() {
 		e.Duration = d.now.Sub(s.started)
 	}
-	d.emit(e)
+	d.emitOf(s, e)
 }
 
 // invalid is the error of an expression.
@@ -431,11 +445,11 @@ func (d *decider) woke(node string, iteration []int) {
 	case s.def.control.kind == controlSleep:
 		e := d.of(s, NodeCompleted)
 		e.Duration = d.now.Sub(s.started)
-		d.emit(e)
+		d.emitOf(s, e)
 	case s.def.followed[timeoutHandle]:
 		e := d.of(s, NodeCompleted)
 		e.Handle, e.Duration = timeoutHandle, d.now.Sub(s.started)
-		d.emit(e)
+		d.emitOf(s, e)
 	default:
 		d.fail(s, &fault.Error{Code: fault.DeadlineExceeded, Message: "nothing came before " + s.until.UTC().Format(time.RFC3339)})
 	}
@@ -492,7 +506,7 @@ func (d *decider) signal(name string, payload json.RawMessage, request string) e
 			}
 		}
 	}
-	d.emit(e)
+	d.emitOf(s, e)
 	d.advance()
 	return nil
 }

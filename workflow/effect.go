@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
@@ -17,38 +14,26 @@ import (
 // commitRetry spaces the attempts to record what has happened.
 var commitRetry = retry.Policy{Initial: 100 * time.Millisecond, Cap: 5 * time.Second, Jitter: 0.5}
 
-// runawayGrace is how long a task may go on after its time is over, before the
-// run goes on without it.
-const runawayGrace = 5 * time.Second
-
 // execute begins the work of an attempt. What comes of it is told to the actor.
 func (a *runActor) execute(ctx *actor.Context[runMessage], s *step) {
+	if s.def.flow == nil && s.def.control == nil {
+		a.executeTask(ctx, s)
+		return
+	}
 	work, cancel := context.WithCancelCause(a.work)
 	a.cancel[s] = cancel
-	switch {
-	case s.def.flow != nil:
+	if s.def.flow != nil {
 		a.executeFlow(work, ctx, s)
-	case s.def.control != nil:
-		a.executeChild(work, ctx, s)
-	default:
-		a.executeTask(work, ctx, s)
+		return
 	}
+	a.executeChild(work, ctx, s)
 }
 
-func (a *runActor) task(s *stepDef, iteration []int, attempt int, key string) *Task {
-	r := a.run
-	inputs := r.state.definition.Inputs
-	return &Task{
-		RunID: r.id, Node: s.id, Iteration: iteration, Attempt: attempt, Key: key, Dir: r.outputDir(),
-		Input: func(name string) (Value, bool) {
-			for _, in := range inputs {
-				if in.Name == name {
-					return in.Value, true
-				}
-			}
-			return Value{}, false
-		},
-		Log: r.engine.runLogger(r.workflow, r.id, Instance(s.id, iteration)),
+// stopWork ends all that is under way.
+func (a *runActor) stopWork(cause error) {
+	a.endWork(cause)
+	for _, cancel := range a.cancel {
+		cancel(cause)
 	}
 }
 
@@ -57,13 +42,12 @@ func (r *liveRun) outputDir() string {
 	return r.state.start.OutputDir
 }
 
-func (a *runActor) executeTask(work context.Context, ctx *actor.Context[runMessage], s *step) {
+func (a *runActor) executeTask(ctx *actor.Context[runMessage], s *step) {
 	iteration, attempt, def := s.scope.iteration(), s.attempt, s.def
-	task := a.task(def, iteration, attempt, taskKey(a.run.id, def.id, iteration))
-	job := &taskJob{
-		task: task, run: def.run, variables: a.run.state.variables(s.scope), timeout: def.timeout, heartbeat: def.heartbeat,
-		self: ctx.Self(), report: func(r result) runMessage { return stepEnded{def.id, iteration, attempt, r} },
-	}
+	job := a.newJob(context.Background(), ctx, def, iteration, attempt, taskKey(a.run.id, def.id, iteration)) // ended by stopWork
+	a.cancel[s] = job.cancel
+	job.run, job.variables, job.timeout, job.heartbeat = def.run, a.run.state.variables(s.scope), def.timeout, def.heartbeat
+	job.report = func(r result) runMessage { return stepEnded{def.id, iteration, attempt, r} }
 	if def.templated {
 		job.variables = fix(job.variables)
 	}
@@ -73,7 +57,7 @@ func (a *runActor) executeTask(work context.Context, ctx *actor.Context[runMessa
 		return
 	}
 	job.admit = wait
-	ctx.Pipe(func(context.Context) runMessage { return job.do(work) })
+	ctx.Pipe(job.do)
 }
 
 // admission is how the step gets its turn where it competes with others.
@@ -109,136 +93,6 @@ func (a *runActor) admission(s *step, variables stepVariables) (func(context.Con
 		}
 		return release, nil
 	}, nil
-}
-
-// taskJob is one attempt of a task.
-type taskJob struct {
-	task      *Task
-	run       taskFunc
-	variables stepVariables
-	timeout   time.Duration
-	heartbeat time.Duration
-	admit     func(context.Context) (release func(), err error)
-	self      actor.Ref[runMessage]
-	report    func(result) runMessage
-	reported  atomic.Bool
-}
-
-// ignored is what a job gives whose result was reported already.
-type ignored struct{}
-
-func (ignored) isRunMessage() {}
-
-// do does the work. A task that goes on beyond its time is left behind: the run
-// learns that its time was over, and what it gives in the end has no effect.
-func (j *taskJob) do(ctx context.Context) runMessage {
-	if j.admit != nil {
-		release, err := j.admit(ctx)
-		if err != nil && interrupted(ctx) {
-			err = errInterrupted
-		}
-		if err != nil {
-			return j.once(result{err: err})
-		}
-		defer release()
-	}
-	began := time.Now()
-	timeout := j.timeout
-	if timeout == 0 {
-		timeout = TaskTimeoutDefault
-	}
-	limited, cancel := context.WithTimeoutCause(ctx, timeout,
-		fault.New(fault.DeadlineExceeded, "", "the task took longer than %v", timeout))
-	defer cancel()
-	if j.heartbeat > 0 {
-		var stop func()
-		limited, stop = j.listen(limited)
-		defer stop()
-	}
-	returned := make(chan struct{})
-	defer close(returned)
-	leave := context.AfterFunc(limited, func() {
-		timer := time.NewTimer(runawayGrace)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-returned:
-			return
-		}
-		if m := j.once(result{err: context.Cause(limited), duration: time.Since(began)}); m != (ignored{}) {
-			j.task.Log.Error("a task goes on although its time is over; the run goes on without it", "after", time.Since(began))
-			_ = j.self.TryTell(m)
-		}
-	})
-	output, err := j.call(limited)
-	leave()
-	switch {
-	case err != nil && interrupted(ctx):
-		err = errInterrupted
-	case err != nil && limited.Err() != nil:
-		err = ended(limited, err)
-	}
-	return j.once(result{output: output, err: err, duration: time.Since(began)})
-}
-
-// interrupted reports whether the context of an attempt has ended because its
-// run leaves memory: what became of the attempt is nobody's fault, and it is done
-// again.
-func interrupted(ctx context.Context) bool {
-	cause := context.Cause(ctx)
-	return cause != nil && !errors.Is(cause, ErrCancelled) && fault.CodeOf(cause) != fault.DeadlineExceeded
-}
-
-// ended is the error of a task whose context has ended: what ended it, if that
-// is all that the task has to say.
-func ended(ctx context.Context, err error) error {
-	if isContextError(err) || fault.CodeOf(err) == fault.Canceled {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-func (j *taskJob) once(r result) runMessage {
-	if j.reported.Swap(true) {
-		return ignored{}
-	}
-	return j.report(r)
-}
-
-// listen ends the context when nothing is heard of the task for too long.
-func (j *taskJob) listen(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(j.heartbeat, func() {
-		cancel(fault.New(fault.DeadlineExceeded, "", "nothing was heard of the task for %v", j.heartbeat))
-	})
-	j.task.beat = func() { timer.Reset(j.heartbeat) }
-	return ctx, func() {
-		timer.Stop()
-		cancel(nil)
-	}
-}
-
-// call runs the task. A panic is an error of it.
-func (j *taskJob) call(ctx context.Context) (output json.RawMessage, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			j.task.Log.Error("a task panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			output, err = nil, &fault.Error{Code: fault.Internal, Message: fmt.Sprintf("panic: %v", p)}
-		}
-	}()
-	output, err = j.run(ctx, j.task, j.variables)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(output) > TaskOutputMax:
-		return nil, &fault.Error{
-			Code: fault.InvalidArgument, Message: fmt.Sprintf("the output has %d bytes; at most %d are allowed", len(output), TaskOutputMax),
-			Hint: "write the data to a file or a table, and give out where it is",
-		}
-	case len(output) > 0 && !json.Valid(output):
-		return nil, fault.New(fault.Internal, "", "the output is no JSON")
-	}
-	return output, nil
 }
 
 // executeFlow runs nodes that pass rows to each other.
@@ -342,11 +196,8 @@ func (a *runActor) undo(ctx *actor.Context[runMessage]) {
 	if steps, ok := v["steps"].(map[string]any); ok && len(ref.iteration) > 0 {
 		steps[ref.def.id] = map[string]any{"state": string(StateCompleted), "output": value(ref.output)}
 	}
-	job := &taskJob{
-		task: a.task(ref.def, ref.iteration, attempt, taskKey(a.run.id, ref.def.id, ref.iteration)+"/undo"), run: ref.def.undo.run,
-		variables: v, timeout: ref.def.undo.timeout, self: ctx.Self(),
-		report: func(r result) runMessage { return undoEnded{attempt, r} },
-	}
-	work := a.work
-	ctx.Pipe(func(context.Context) runMessage { return job.do(work) })
+	job := a.newJob(a.work, ctx, ref.def, ref.iteration, attempt, taskKey(a.run.id, ref.def.id, ref.iteration)+"/undo")
+	job.run, job.variables, job.timeout = ref.def.undo.run, v, ref.def.undo.timeout
+	job.report = func(r result) runMessage { return undoEnded{attempt, r} }
+	ctx.Pipe(job.do)
 }

@@ -76,6 +76,7 @@ type Engine struct {
 	lost      atomic.Bool   // the lease has gone to somebody else
 	cache     definitionCache
 	logs      runLogs
+	rooms     eventRooms
 
 	mu      sync.Mutex
 	closing bool

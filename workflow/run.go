@@ -90,8 +90,7 @@ func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*R
 		start.RerunOf = o.rerun.of
 	}
 	d.begin(start, o.RequestID, o.rerun)
-	events := d.events
-	d.events = nil
+	events, _ := d.taken()
 	if o.along != nil {
 		if d.along, err = o.along(d.id); err != nil {
 			return nil, err

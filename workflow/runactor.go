@@ -58,6 +58,11 @@ type (
 	}
 )
 
+// takeEnds has the steps taken in that have ended.
+type takeEnds struct{}
+
+func (takeEnds) isRunMessage() {}
+
 // idleCheck looks whether the run has nothing to do.
 type idleCheck struct{}
 
@@ -75,8 +80,10 @@ type runActor struct {
 	cancel  map[*step]context.CancelCauseFunc // of attempts under way
 	work    context.Context                   // of all attempts
 	endWork context.CancelCauseFunc
-	touched bool  // something has come since it was looked last
-	failed  error // of the last attempt that failed, as it was
+	ends    []stepEnded // came, and are taken in together
+	told    bool        // takeEnds is in the mailbox
+	touched bool        // something has come since it was looked last
+	failed  error       // of the last attempt that failed, as it was
 }
 
 // Start reads the run from the store, unless it was handed over.
@@ -107,26 +114,29 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 	if d.state.Final() {
 		return a.late(m)
 	}
+	if ended, ok := m.(stepEnded); ok {
+		a.ends = append(a.ends, ended)
+		if ctx.Pending() > 0 { // steps that end at the same time are recorded together
+			if !a.told {
+				a.told = ctx.Self().TryTell(takeEnds{}) == nil
+			}
+			if a.told {
+				return nil
+			}
+		}
+	}
 	var wish error
 	err := a.decide(ctx, func() {
+		a.takeEnds()
+		if d.state.Final() {
+			wish = errEnded
+			return
+		}
 		switch m := m.(type) {
+		case takeEnds:
+			a.told = false
 		case runBegins:
 			d.advance()
-		case stepEnded:
-			if s := d.find(m.node, m.iteration); s != nil && s.attempt == m.attempt {
-				if cancel := a.cancel[s]; cancel != nil {
-					cancel(nil)
-				}
-				delete(a.cancel, s)
-			}
-			delete(a.run.flows, Instance(m.node, m.iteration))
-			if m.result.err == errInterrupted { //nolint:errorlint // it is never wrapped
-				return
-			}
-			if m.result.err != nil {
-				a.failed = m.result.err
-			}
-			d.ended(m.node, m.iteration, m.attempt, m.result)
 		case undoEnded:
 			if m.result.err != errInterrupted { //nolint:errorlint // it is never wrapped
 				d.undoEnded(m.attempt, m.result)
@@ -148,7 +158,7 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 		}
 	}
 	if err != nil {
-		a.endWork(errInterrupted) // the next incarnation begins it again
+		a.stopWork(errInterrupted) // the next incarnation begins it again
 		return err
 	}
 	switch m := m.(type) {
@@ -162,6 +172,36 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 		ctx.Stop()
 	}
 	return nil
+}
+
+// takeEnds takes in the steps that have ended.
+func (a *runActor) takeEnds() {
+	d := a.run.state
+	for i := range a.ends {
+		end := &a.ends[i]
+		s := d.find(end.node, end.iteration)
+		if s != nil && s.attempt == end.attempt {
+			if cancel := a.cancel[s]; cancel != nil {
+				cancel(nil)
+			}
+			delete(a.cancel, s)
+		}
+		if len(a.run.flows) > 0 {
+			delete(a.run.flows, Instance(end.node, end.iteration))
+		}
+		if end.result.err == errInterrupted { //nolint:errorlint // it is never wrapped
+			continue
+		}
+		if end.result.err != nil {
+			a.failed = end.result.err
+		}
+		d.ended(s, end.attempt, end.result)
+	}
+	if len(a.ends) > 0 {
+		d.advance()
+	}
+	clear(a.ends)
+	a.ends = a.ends[:0]
 }
 
 // idle reports whether the run has only waited for so long that it should leave
@@ -208,9 +248,10 @@ func (a *runActor) decide(ctx *actor.Context[runMessage], f func()) error {
 	r.mu.Lock()
 	before := d.seq
 	d.now = time.Now().Truncate(time.Millisecond) // as the store keeps it
+	room := r.engine.rooms.get()
+	d.events, d.touched = room.events, room.touched
 	f()
-	events := d.events
-	d.events = nil
+	events, touched := d.taken()
 	err := r.engine.commit(ctx, d.runState, before, events, "")
 	r.mu.Unlock()
 	if err != nil {
@@ -224,7 +265,7 @@ func (a *runActor) decide(ctx *actor.Context[runMessage], f func()) error {
 		}
 	}
 	for i := range events {
-		a.effect(ctx, &events[i])
+		a.effect(ctx, &events[i], touched[i])
 	}
 	if len(events) > 0 {
 		r.engine.publish(events)
@@ -232,18 +273,48 @@ func (a *runActor) decide(ctx *actor.Context[runMessage], f func()) error {
 		r.end.Store(end)
 		r.engine.changed(r.id, end)
 	}
+	r.engine.rooms.put(room, events, touched)
 	return nil
 }
 
+// eventRooms are room for events, used by one run after the other.
+type eventRooms struct{ pool sync.Pool }
+
+type eventRoom struct {
+	events  []Event
+	touched []*step
+}
+
+func (p *eventRooms) get() *eventRoom {
+	if room, reused := p.pool.Get().(*eventRoom); reused {
+		return room
+	}
+	return &eventRoom{}
+}
+
+// put gives room back that nobody uses any more.
+func (p *eventRooms) put(room *eventRoom, events []Event, touched []*step) {
+	if cap(events) > eventRoomMax {
+		return
+	}
+	clear(events)
+	clear(touched)
+	room.events, room.touched = events[:0], touched[:0]
+	p.pool.Put(room)
+}
+
+// eventRoomMax is the largest room that is kept.
+const eventRoomMax = 64
+
 // effect has done what an event calls for.
-func (a *runActor) effect(ctx *actor.Context[runMessage], e *Event) {
+func (a *runActor) effect(ctx *actor.Context[runMessage], e *Event, s *step) {
 	d := a.run.state
 	switch e.Type {
 	case NodeStarted, NodeWaiting, NodeRetried:
 		if e.Type == NodeRetried {
 			a.logger(e).Warn("the attempt failed; there will be another", "attempt", e.Attempt, "at", e.Until, "error", e.Error)
 		}
-		if s := d.find(e.Node, e.Iteration); s != nil {
+		if s != nil {
 			a.act(ctx, s, e.Attempt, e.Type == NodeStarted)
 		}
 	case SignalReceived:
@@ -316,7 +387,7 @@ func (a *runActor) Stop(ctx *actor.Context[runMessage]) error {
 	r := a.run
 	r.leaving.Store(true)
 	if a.endWork != nil {
-		a.endWork(errInterrupted)
+		a.stopWork(errInterrupted)
 	}
 	r.mu.Lock()
 	d := r.state
@@ -358,22 +429,7 @@ func (d *decider) nextWake() time.Time {
 
 // busy reports whether work is under way that must not be interrupted.
 func (d *decider) busy() bool {
-	var walk func(s *scope) bool
-	walk = func(s *scope) bool {
-		for i := range s.steps {
-			st := &s.steps[i]
-			if st.status == StateRunning && st.def.body == nil {
-				return true
-			}
-			for _, inner := range st.scopes {
-				if walk(inner) {
-					return true
-				}
-			}
-		}
-		return false
-	}
-	return walk(d.root) || d.undoTry > 0 && d.undoUntil.IsZero()
+	return d.working > 0 || d.undoTry > 0 && d.undoUntil.IsZero()
 }
 
 // commit makes events durable. What keeps it from that for a time is waited

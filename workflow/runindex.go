@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,18 +110,23 @@ func formatID(raw []byte) string {
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
-var eventType = wire.CBOR[Event]("workflow.Event")
+var eventType = wire.CBOR[*Event]("workflow.Event")
+
+// eventBytes is the room that an event takes as a rule.
+const eventBytes = 64
 
 // batch is what makes events durable. With the last of them goes what follows
 // from all.
 func (e *Engine) batch(r *runState, before int64, events []Event, last bool, request string) (*store.Batch, error) {
 	appended := make([]store.Event, len(events))
+	data := make([]byte, 0, eventBytes*len(events))
 	for i := range events {
-		m, err := eventType.Encode(events[i])
-		if err != nil {
+		start := len(data)
+		var err error
+		if data, err = eventType.Append(data, &events[i]); err != nil {
 			return nil, err
 		}
-		appended[i] = store.Event{Time: events[i].At, Type: string(events[i].Type), Data: m.Data}
+		appended[i] = store.Event{Time: events[i].At, Type: string(events[i].Type), Data: slices.Clip(data[start:])}
 	}
 	if before == 0 {
 		appended[0].Meta = []byte(r.definition.Name)
@@ -226,10 +232,10 @@ func (e *Engine) read(ctx context.Context, id string) (*decider, error) {
 func decodeEvent(stored store.Event) (Event, error) {
 	event, err := eventType.Decode(wire.Message{Type: eventType.Name(), Codec: eventType.CodecName(), Data: stored.Data})
 	if err != nil {
-		return event, err
+		return Event{}, err
 	}
 	event.Type, event.At, event.Seq = EventType(stored.Type), stored.Time, int64(stored.Position)
-	return event, nil
+	return *event, nil
 }
 
 func noRun(op, id string) error {

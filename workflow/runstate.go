@@ -40,6 +40,7 @@ type runState struct {
 	undoUntil time.Time           // when its next attempt is due
 	undoError failure             // the first that could not be undone
 	counts    map[*stepDef]*stepCount
+	working   int       // steps whose work is under way
 	wake      int64     // when the run must be in memory, as the store knows it
 	along     store.Set // goes with the start, in the commit that makes it known
 }
@@ -187,38 +188,44 @@ func inputValue(v Value) any {
 // find returns the step of a node in an iteration, or nil if it is not there
 // (any more).
 func (r *runState) find(node string, iteration []int) *step {
-	def := r.definition.step(node)
+	return r.stepOf(r.definition.step(node), iteration)
+}
+
+// stepOf is find for a step whose definition is at hand.
+func (r *runState) stepOf(def *stepDef, iteration []int) *step {
 	if def == nil {
 		return nil
 	}
-	var owners []*stepDef
-	for o := def.scope.owner; o != nil; o = o.scope.owner {
-		owners = append(owners, o)
-	}
-	if len(owners) != len(iteration) {
+	s := r.scopeOf(def.scope, iteration)
+	if s == nil {
 		return nil
 	}
-	s := r.root
-	for i, index := range iteration {
-		owner := &s.steps[owners[len(owners)-1-i].at]
-		if s = owner.scopes[index]; s == nil {
+	return &s.steps[def.at]
+}
+
+// scopeOf returns the iteration of a scope, or nil if it is not there.
+func (r *runState) scopeOf(def *scopeDef, iteration []int) *scope {
+	if def.owner == nil {
+		if len(iteration) > 0 {
 			return nil
 		}
+		return r.root
 	}
-	return &s.steps[def.at]
+	if len(iteration) == 0 {
+		return nil
+	}
+	last := len(iteration) - 1
+	outer := r.scopeOf(def.owner.scope, iteration[:last])
+	if outer == nil {
+		return nil
+	}
+	return outer.steps[def.owner.at].scopes[iteration[last]]
 }
 
 // apply changes the state by an event. Events of a node that is not there are
 // those of another definition, and are passed over by their number alone.
 func (r *runState) apply(e *Event) {
-	r.seq++
-	e.Seq, e.RunID, e.Workflow = r.seq, r.id, r.definition.Name
-	if e.Request != "" {
-		if len(r.requests) == requestsKept {
-			r.requests = slices.Delete(r.requests, 0, 1)
-		}
-		r.requests = append(r.requests, e.Request)
-	}
+	r.number(e)
 	switch e.Type {
 	case NodeCompensating, NodeCompensated, NodeUndoRetried, NodeUndoFailed:
 		r.applyUndo(e)
@@ -230,6 +237,18 @@ func (r *runState) apply(e *Event) {
 	}
 	if s := r.find(e.Node, e.Iteration); s != nil {
 		r.applyStep(s, e)
+	}
+}
+
+// number gives an event its place in the history.
+func (r *runState) number(e *Event) {
+	r.seq++
+	e.Seq, e.RunID, e.Workflow = r.seq, r.id, r.definition.Name
+	if e.Request != "" {
+		if len(r.requests) == requestsKept {
+			r.requests = slices.Delete(r.requests, 0, 1)
+		}
+		r.requests = append(r.requests, e.Request)
 	}
 }
 
@@ -283,11 +302,13 @@ func (r *runState) applyStep(s *step, e *Event) {
 		if s.status == stateNone {
 			r.begin(s, e)
 		}
-		s.status, s.until, s.signal, s.title = StateWaiting, e.Until, e.Signal, textOf(e.Output)
+		r.set(s, StateWaiting)
+		s.until, s.signal, s.title = e.Until, e.Signal, textOf(e.Output)
 	case NodeExpanded:
 		s.expand(e)
 	case NodeRetried:
-		s.status, s.until, s.cause = StateWaiting, e.Until, failure{e.ErrorCode, e.Error}
+		r.set(s, StateWaiting)
+		s.until, s.cause = e.Until, failure{e.ErrorCode, e.Error}
 	case NodeCompleted:
 		r.complete(s, e)
 	case NodeFailed:
@@ -314,6 +335,20 @@ func (s *step) named() failure {
 	return failure{s.cause.Code, s.def.id + ": " + s.cause.Text}
 }
 
+// set changes the status of a step, and counts those that work.
+func (r *runState) set(s *step, status State) {
+	if s.works() {
+		r.working--
+	}
+	if s.status = status; s.works() {
+		r.working++
+	}
+}
+
+// works reports whether the step has work under way, of its own and not that of
+// steps within it.
+func (s *step) works() bool { return s.status == StateRunning && s.def.body == nil }
+
 func (r *runState) begin(s *step, e *Event) {
 	if !s.active() {
 		s.scope.active++
@@ -324,7 +359,8 @@ func (r *runState) begin(s *step, e *Event) {
 			c.began = e.At
 		}
 	}
-	s.status, s.until = StateRunning, time.Time{}
+	r.set(s, StateRunning)
+	s.until = time.Time{}
 	s.attempt = max(e.Attempt, 1)
 }
 
@@ -436,7 +472,8 @@ func (r *runState) settle(s *step, status State, at time.Time) {
 	if s.started.IsZero() {
 		s.started = at
 	}
-	s.status, s.ended, s.until, s.signal = status, at, time.Time{}, ""
+	r.set(s, status)
+	s.ended, s.until, s.signal = at, time.Time{}, ""
 	s.scope.left--
 	for _, d := range s.def.dependents {
 		s.scope.steps[d].waiting--
