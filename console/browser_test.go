@@ -79,8 +79,19 @@ func (b *browser) run(t *testing.T, what string, actions ...chromedp.Action[chro
 	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
-		t.Fatalf("%s: %v\nthe browser said:\n%s", what, err, strings.Join(b.said(), "\n"))
+		t.Fatalf("%s: %v\nthe browser said:\n%s\nthe page:\n%s", what, err, strings.Join(b.said(), "\n"), b.page())
 	}
+}
+
+// page is what a reader sees of the page, for a failure.
+func (b *browser) page() string {
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.querySelector("main").innerText.slice(0, 2000)`))
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 // until waits for a JavaScript expression to be true.

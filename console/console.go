@@ -20,6 +20,7 @@
 //	GET  /api/workflows/{name}        the active version; /versions, /versions/{version}
 //	PUT  /api/workflows/{name}/active have new runs begin with a version; If-Match
 //	POST /api/workflows/{name}/runs   start a run; Idempotency-Key
+//	GET  /api/activity                how the last runs of each workflow went
 //	GET  /api/node-types              what nodes of a workflow can be
 //	GET  /api/events                  what failed, restarted or was lost; ?after=
 //	POST /api/actors/{path}:{verb}    an action that the node offers
@@ -189,6 +190,7 @@ func New(opts Options) *Console {
 	mux.Handle("/api/tree", knows(methods{http.MethodGet: c.getTree}, "path", "limit", "offset"))
 	c.runRoutes()
 	c.workflowRoutes()
+	c.activityRoutes()
 	c.routes.mount()
 	mux.Handle("/api/events", knows(methods{http.MethodGet: c.getEvents}, "after"))
 	mux.Handle("/api/actors/{action...}", knows(methods{http.MethodPost: c.act}))

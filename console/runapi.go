@@ -19,6 +19,7 @@ const (
 	RunsMax         = 1_000  // most that a request may ask for
 	EventsPage      = 200    // events in a page of a history
 	EventsPageMax   = 5_000  // most that a request may ask for
+	EventsSearched  = 20_000 // events that a request with a filter looks at; next says where to go on
 	TimelinePage    = 2_000  // events that a page of a timeline is made from
 	TimelinePageMax = 20_000 // most that a request may ask for
 )
@@ -276,6 +277,14 @@ type historyQuery struct {
 	RunPath
 	After int64 `query:"after" minimum:"0" doc:"Only events behind this one, a seq."`
 	Limit int   `query:"limit" minimum:"1" maximum:"5000" default:"200" doc:"Events at most."`
+
+	Node string `query:"node" maxLength:"200" doc:"Only events of this node, of all its iterations."`
+	Type string `query:"type" maxLength:"100" doc:"Only events of this type, such as NodeFailed."`
+}
+
+// lets reports whether the filter lets an event through.
+func (q *historyQuery) lets(e *workflow.Event) bool {
+	return (q.Node == "" || e.Node == q.Node) && (q.Type == "" || string(e.Type) == q.Type)
 }
 
 func (c *Console) getHistory(ctx context.Context, in *historyQuery) (*answered[History], error) {
@@ -287,16 +296,20 @@ func (c *Console) getHistory(ctx context.Context, in *historyQuery) (*answered[H
 	if page.Total, err = run.Length(ctx); err != nil {
 		return nil, err
 	}
+	seen := in.After
 	for e, err := range run.History(ctx, in.After+1) {
 		if err != nil {
 			return nil, err
 		}
-		page.Events = append(page.Events, e)
-		if len(page.Events) == in.Limit {
+		seen = e.Seq
+		if in.lets(&e) {
+			page.Events = append(page.Events, e)
+		}
+		if len(page.Events) == in.Limit || seen-in.After == EventsSearched {
 			break
 		}
 	}
-	page.Next = nextEvent(in.After+int64(len(page.Events)), page.Total)
+	page.Next = nextEvent(seen, page.Total)
 	return &answered[History]{page}, nil
 }
 

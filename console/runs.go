@@ -91,6 +91,7 @@ const (
 	nodeWidth, nodeHeight = 126, 72
 	gapRight, gapDown     = 38, 42
 	nodeGap               = 18
+	blockHeader           = 50  // above the nodes that lie in another one
 	handleChars           = 10  // of a handle's name on an edge; the page cuts the rest
 	labelChar             = 6.5 // width of a character of an edge's label
 )
@@ -112,8 +113,9 @@ type graphSketch struct {
 	room  float64
 }
 
-func (g *graphSketch) node(id string) {
-	g.nodes = append(g.nodes, graphlayout.Node{ID: id, Width: nodeWidth, Height: nodeHeight})
+// node adds a node, which lies in the one that is its parent unless that is "".
+func (g *graphSketch) node(id, parent string) {
+	g.nodes = append(g.nodes, graphlayout.Node{ID: id, Parent: parent, Width: nodeWidth, Height: nodeHeight})
 }
 
 func (g *graphSketch) edge(from, handle, to string) {
@@ -123,13 +125,13 @@ func (g *graphSketch) edge(from, handle, to string) {
 
 // layouts draws the graph, or returns nil if it is too large.
 func (g *graphSketch) layouts() *Layouts {
-	right, err := graphlayout.Compute(g.nodes, g.edges, graphlayout.Options{LayerGap: gapRight + g.room, NodeGap: nodeGap})
+	right, err := graphlayout.Compute(g.nodes, g.edges, graphlayout.Options{LayerGap: gapRight + g.room, NodeGap: nodeGap, Header: blockHeader})
 	if err != nil {
 		return nil
 	}
 	// Two edges of one node go half as far apart as the nodes they lead to.
 	apart := max(nodeGap, 2*(gapRight+g.room)-nodeWidth)
-	down, err := graphlayout.Compute(g.nodes, g.edges, graphlayout.Options{Direction: graphlayout.Down, LayerGap: gapDown, NodeGap: apart})
+	down, err := graphlayout.Compute(g.nodes, g.edges, graphlayout.Options{Direction: graphlayout.Down, LayerGap: gapDown, NodeGap: apart, Header: blockHeader})
 	if err != nil {
 		return nil
 	}
@@ -140,7 +142,7 @@ func (g *graphSketch) layouts() *Layouts {
 func layoutsOf(run *workflow.RunInfo) *Layouts {
 	var g graphSketch
 	for i := range run.Nodes {
-		g.node(run.Nodes[i].ID)
+		g.node(run.Nodes[i].ID, run.Nodes[i].Parent)
 	}
 	for _, e := range run.Edges {
 		g.edge(e.From, e.Handle, e.To)
@@ -155,7 +157,7 @@ func layoutsOf(run *workflow.RunInfo) *Layouts {
 func layoutsOfDefinition(d *workflow.Definition) *Layouts {
 	var g graphSketch
 	for i := range d.Nodes {
-		g.node(d.Nodes[i].ID)
+		g.node(d.Nodes[i].ID, d.Nodes[i].Parent)
 	}
 	for i := range d.Edges {
 		g.edge(d.Edges[i].From, d.Edges[i].Handle, d.Edges[i].To)

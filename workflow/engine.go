@@ -68,8 +68,6 @@ type Engine struct {
 	sys       *actor.System
 	ref       actor.Ref[engineMessage]
 	scheduler actor.Ref[schedulerMessage]
-	keeper    actor.Ref[triggerMessage]
-	triggers  *triggerTable
 	fence     store.Fence
 	gate      *gate
 	ready     chan struct{} // closed when all runs of earlier processes go on
@@ -120,7 +118,7 @@ func Open(ctx context.Context, parent actor.Parent, s store.Store, options Engin
 		return nil, fault.New(fault.InvalidArgument, op, "an engine needs a store and a registry")
 	}
 	e := &Engine{
-		store: s, options: options, gate: newGate(), triggers: newTriggerTable(), ready: make(chan struct{}),
+		store: s, options: options, gate: newGate(), ready: make(chan struct{}),
 		live: map[string]*liveRun{}, waiters: map[string][]chan runEnd{}, watches: map[chan struct{}]string{},
 	}
 	if err := e.setDefaults(op); err != nil {
@@ -239,9 +237,15 @@ func (a *engineActor) Start(ctx *actor.Context[engineMessage]) error {
 		return err
 	}
 	a.engine.logs.startWith(writer)
-	if err := a.engine.startScheduler(ctx); err != nil {
+	scheduler, err := actor.Spawn(ctx, actor.Spec[schedulerMessage]{
+		Name: "schedules", Type: "workflow.schedules",
+		New:     func() actor.Behavior[schedulerMessage] { return &scheduler{engine: a.engine} },
+		Mailbox: actor.Mailbox{Capacity: actor.Unbounded}, // those who wait for an answer and the runs bound it
+	})
+	if err != nil {
 		return err
 	}
+	a.engine.scheduler = scheduler
 	ctx.Every(a.engine.options.LeaseTTL/3, renewLease{})
 	self := ctx.Self()
 	ctx.Pipe(func(ctx context.Context) engineMessage { return recovered{a.engine.recover(ctx, self)} })

@@ -210,8 +210,7 @@ func (t SinkType[C]) check(c *Check) plan {
 // Registry holds the node types that definitions may use. It is filled at
 // start-up; after that it is safe for concurrent use.
 type Registry struct {
-	types    map[string]Type
-	triggers map[string]TriggerKind
+	types map[string]Type
 }
 
 // NewRegistry makes a registry of the given types, see [Registry.Add].

@@ -24,7 +24,7 @@ import (
 //	stream workflow/NAME          the versions of a workflow
 //	stream runlog/ID              what the nodes of a run have logged
 //
-// See schedulestore.go and triggerverbs.go for schedules and triggers.
+// See schedulestore.go for schedules.
 
 const (
 	runPrefix     = "run/"

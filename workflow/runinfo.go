@@ -114,7 +114,9 @@ func (d *decider) iterations(info *NodeInfo, def *stepDef) {
 		return
 	}
 	info.Counts = &NodeCounts{Active: c.active, Completed: c.completed, Failed: c.failed, Skipped: c.skipped, Cancelled: c.cancelled}
-	info.Started, info.Duration = c.began, c.ended.Sub(c.began)
+	if info.Started = c.began; !c.began.IsZero() && c.ended.After(c.began) { // what takes no time has no beginning of its own
+		info.Duration = c.ended.Sub(c.began)
+	}
 	switch {
 	case c.active > 0:
 		info.State = StateRunning

@@ -6,11 +6,13 @@ export class ApiError extends Error {
   constructor(status, problem) {
     super(problem.hint ? `${problem.detail} – ${problem.hint}` : problem.detail);
     this.status = status;
+    this.detail = problem.detail;
+    this.problems = problem.errors ?? []; // [{where, message, hint}], if it has several mistakes
   }
 }
 
-async function request(method, path, body, headers = {}) {
-  const init = { method, headers: { Accept: "application/json", ...headers } };
+async function request(method, path, body, headers = {}, signal = undefined) {
+  const init = { method, signal, headers: { Accept: "application/json", ...headers } };
   if (body !== undefined) {
     init.headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(body);
@@ -19,6 +21,7 @@ async function request(method, path, body, headers = {}) {
   try {
     response = await fetch(path, init);
   } catch {
+    signal?.throwIfAborted();
     throw new ApiError(0, { detail: "the node does not answer" });
   }
   if (response.ok) return response.status === 204 ? null : response.json();
@@ -27,10 +30,13 @@ async function request(method, path, body, headers = {}) {
   throw new ApiError(response.status, problem);
 }
 
-export const get = (path) => request("GET", path);
-export const post = (path, body) => request("POST", path, body);
+export const get = (path, signal) => request("GET", path, undefined, {}, signal);
+export const post = (path, body, headers) => request("POST", path, body, headers);
 export const put = (path, body, headers) => request("PUT", path, body, headers);
 export const del = (path, headers) => request("DELETE", path, undefined, headers);
+
+/** requestId names a request, so that it can be repeated without a second effect. */
+export const requestId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
 /** segment encodes a path of an actor for use inside a URL path. */
 export const segment = (path) => path.split("/").map(encodeURIComponent).join("/");

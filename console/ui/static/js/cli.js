@@ -6,7 +6,7 @@ import { h, icon, toast } from "./dom.js";
 export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
 /** commandLine joins words, each quoted if need be; false, null and "" are left out. */
-export const commandLine = (...words) => words.flat().filter((w) => w || w === 0).map((w) => quoted(String(w))).join(" ");
+export const commandLine = (...words) => words.flat().filter(Boolean).map((w) => quoted(String(w))).join(" ");
 
 /** copyButton copies what text() returns. */
 export function copyButton(text) {

@@ -3,18 +3,7 @@
 
 import { h, s, setAttr, setText } from "./dom.js";
 import { duration, exact, int, plural, short } from "./format.js";
-
-/** How the state of a node of the graph looks. */
-export const RUN_STATES = {
-  pending: ["ring", "idle"],
-  running: ["arc", "active"],
-  stopping: ["arc", "active"],
-  completed: ["check", "good"],
-  failed: ["cross", "bad"],
-  cancelled: ["slash", "idle"],
-};
-
-export const look = (state) => RUN_STATES[state] ?? ["ring", "idle"];
+import { look } from "./states.js";
 
 /** A graph that is wider than its card shrinks as far as this, then scrolls. */
 const SCALE_MIN = 0.8;
@@ -26,6 +15,16 @@ const HANDLE_CHARS = 10;
 const ROWS_CHARS = 16;
 
 const clip = (text, chars) => (text.length > chars ? text.slice(0, chars - 1) + "…" : text);
+
+/** figures says what a node has done: with rows, in how many iterations, by which try. */
+function figures(n) {
+  if (n.state === "pending" || n.state === "skipped") return "";
+  if (n.role !== "task" && n.role !== "control") return rowsText(n);
+  const c = n.counts;
+  if (c) return `${short(c.completed)} done${c.active > 0 ? ` · ${short(c.active)} on` : ""}${c.failed > 0 ? ` · ${short(c.failed)} bad` : ""}`;
+  if (n.attempt > 1) return `attempt ${int(n.attempt)}`;
+  return n.handle ? `→ ${clip(n.handle, ROWS_CHARS - 2)}` : "";
+}
 
 /** rowsText says what a node did with rows: read, took in and passed on, or wrote. */
 function rowsText(n) {
@@ -56,6 +55,7 @@ export class Graph {
     }
     for (const n of run.nodes) this.#updateNode(n, selected);
     run.edges.forEach((e, i) => this.#updateEdge(e, i, run));
+    (run.after ?? []).forEach((e, i) => this.#updateControl(e, run.edges.length + i, run));
   }
 
   /** clear shows text instead of a graph. */
@@ -78,22 +78,26 @@ export class Graph {
       this.#edges.push({ path, tip, label, figure, title });
       return s("g", {}, path, tip);
     });
-    const nodes = layout.boxes.map((box) => this.#makeNode(box));
+    const blocks = new Set(layout.boxes.map((b) => b.parent).filter(Boolean));
+    const outside = (box) => (box.parent ? 1 + outside(layout.boxes.find((b) => b.id === box.parent)) : 0);
+    const nodes = layout.boxes.map((box) => [outside(box), this.#makeNode(box, blocks.has(box.id))]);
+    const within = (block) => nodes.filter(([, g]) => g.classList.contains("block") === block).sort(([a], [b]) => a - b).map(([, g]) => g);
     const svg = s("svg", {
       width: layout.width + 2 * pad,
       style: { "min-width": `${Math.round(layout.width * SCALE_MIN)}px` },
       viewBox: `${-pad} ${-pad} ${layout.width + 2 * pad} ${layout.height + 2 * pad}`,
       role: "group", "aria-label": `Graph of ${run.workflow}: ${plural(run.nodes.length, "node")}`,
-    }, edges, nodes, this.#edges.map((e) => e.label));
+    }, within(true), edges, within(false), this.#edges.map((e) => e.label));
     this.element.replaceChildren(svg);
   }
 
-  #makeNode(box) {
+  /** A block is a node that has others within it: its texts stand in its head. */
+  #makeNode(box, block) {
     const w = box.width;
     const ui = {
       name: s("text", { class: "name", x: 28, y: 22 }),
       type: s("text", { class: "type", x: 12, y: 39 }),
-      rows: s("text", { class: "rows", x: 12, y: box.height - 10 }),
+      rows: s("text", { class: block ? "rows head" : "rows", x: block ? w - 12 : 12, y: block ? 22 : box.height - 10 }),
       took: s("text", { class: "took", x: w - 10, y: 39 }),
       badge: s("rect", { class: "badge", y: box.height - 9, height: 18, rx: 9 }),
       rejected: s("text", { class: "rejected", x: w - 16, y: box.height + 4 }),
@@ -102,7 +106,7 @@ export class Graph {
     };
     ui.state = s("g", { class: "state" }, s("svg", { class: "icon", x: 10, y: 11, width: 13, height: 13 }, ui.use));
     const g = s("g", {
-      class: "node", transform: `translate(${box.x} ${box.y})`, tabindex: "0", role: "button", "data-node": box.id,
+      class: block ? "node block" : "node", transform: `translate(${box.x} ${box.y})`, tabindex: "0", role: "button", "data-node": box.id,
       onclick: () => this.#onSelect(box.id),
       onkeydown: (e) => {
         if (e.key !== "Enter" && e.key !== " ") return;
@@ -113,33 +117,48 @@ export class Graph {
     s("rect", { class: "ring", x: -3, y: -3, width: w + 6, height: box.height + 6, rx: 11 }),
     s("rect", { class: "box", x: 0.5, y: 0.5, width: w - 1, height: box.height - 1, rx: 8 }),
     ui.state, ui.name, ui.type, ui.rows, ui.took, s("g", {}, ui.badge, ui.rejected));
-    this.#nodes.set(box.id, { g, ui, width: w });
+    this.#nodes.set(box.id, { g, ui, width: block ? Math.min(w, 126) : w, typeWidth: w });
     return g;
   }
 
   #updateNode(n, selected) {
     const entry = this.#nodes.get(n.id);
     if (!entry) return;
-    const { g, ui, width } = entry;
+    const { g, ui, width, typeWidth } = entry;
     const [glyph, tone] = look(n.state);
     setAttr(g, "data-tone", tone);
     setAttr(g, "data-state", n.state);
     setAttr(g, "aria-expanded", String(n.id === selected));
     setAttr(ui.use, "href", "#i-" + glyph);
-    ui.state.classList.toggle("turning", n.state === "running");
+    ui.state.classList.toggle("turning", n.state === "running" || n.state === "stopping");
     const took = n.duration_ns > 0 && n.state !== "running" ? duration(n.duration_ns / 1e9) : "";
     setText(ui.name, clip(n.id, Math.floor((width - 38) / 7.2)));
-    setText(ui.type, clip(n.type, Math.floor((width - 22) / 5.5) - took.length));
+    setText(ui.type, clip(n.type, Math.floor((typeWidth - 22) / 5.5) - took.length));
     setText(ui.took, took);
-    setText(ui.rows, n.state === "pending" ? "" : rowsText(n));
+    setText(ui.rows, figures(n));
+    setAttr(ui.rows, "data-tone", n.attempt > 1 || n.counts?.failed > 0 ? "warn" : null);
     const badge = n.rejected > 0 ? `▲ ${int(n.rejected)}` : "";
     setText(ui.rejected, badge);
     ui.badge.parentNode.setAttribute("visibility", badge ? "visible" : "hidden");
     setAttr(ui.badge, "width", badge.length * 6 + 18);
-    setAttr(ui.badge, "x", width - 8 - (badge.length * 6 + 18));
-    const spoken = `${n.id}, ${n.type}, ${n.state}, ${int(n.rows_in)} rows in, ${int(n.rows_out)} rows out, ${int(n.rejected)} set aside`;
+    setAttr(ui.badge, "x", typeWidth - 8 - (badge.length * 6 + 18));
+    const rows = n.role === "task" || n.role === "control" ? figures(n) : `${int(n.rows_in)} rows in, ${int(n.rows_out)} rows out, ${int(n.rejected)} set aside`;
+    const spoken = [n.id, n.type, n.state, rows].filter(Boolean).join(", ");
     setText(ui.title, spoken);
     setAttr(g, "aria-label", spoken);
+  }
+
+  /** An edge of control: who runs after whom, and by which way. */
+  #updateControl(edge, i, run) {
+    const ui = this.#edges[i];
+    if (!ui) return;
+    const from = run.nodes.find((n) => n.id === edge.from);
+    const passed = from?.state === "completed" && (edge.handle === (from.handle || "done"));
+    setText(ui.figure, edge.handle === "done" ? "" : clip(edge.handle, HANDLE_CHARS));
+    setText(ui.title, `${edge.to} runs after ${edge.from}${edge.handle === "done" ? "" : `, by ${edge.handle}`}`);
+    ui.path.classList.add("control");
+    ui.path.classList.toggle("passed", passed);
+    ui.tip.classList.toggle("passed", passed);
   }
 
   #updateEdge(edge, i, run) {
@@ -153,6 +172,13 @@ export class Graph {
     ui.tip.classList.toggle("flowing", flowing);
   }
 }
+
+/** A shape is what a graph looks like before anything has run. */
+export const shapeOf = (definition) => ({
+  workflow: definition.name, after: definition.after,
+  nodes: definition.nodes.map((n) => ({ ...n, state: "pending", rows_in: 0, rows_out: 0, rejected: 0, duration_ns: 0 })),
+  edges: definition.edges.map((e) => ({ ...e, rows: 0 })),
+});
 
 /**
  * labelAt places the label of an edge in its first gap: above a level line,

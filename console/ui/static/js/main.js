@@ -5,20 +5,28 @@ import { Stream, post, segment } from "./api.js";
 import { Header } from "./header.js";
 import { Tree } from "./tree.js";
 import { Run } from "./run.js";
-import { Result } from "./result.js";
+import { RunPage } from "./run-page.js";
+import { RunsPage } from "./runs.js";
+import { Result, resultCard } from "./result.js";
 import { Events } from "./events.js";
 import { Letters } from "./letters.js";
 import { Queues } from "./queues.js";
+import { SchedulePage } from "./schedule-page.js";
+import { SchedulesPage } from "./schedules.js";
+import { WorkflowPage } from "./workflow-page.js";
+import { WorkflowsPage } from "./workflows.js";
 import { watchEdges } from "./scroll-edge.js";
+import { tell } from "./live.js";
 import { go, route, start } from "./router.js";
 
 /** What the page asks of the stream: a run that was picked, parents of which more is shown. */
-const wanted = { run: "", more: new Map() };
+const wanted = { run: "", page: "", more: new Map() };
 let command = "";
 
 function query() {
   const q = new URLSearchParams();
-  if (wanted.run) q.set("run", wanted.run);
+  const id = wanted.page || wanted.run;
+  if (id) q.set("run", id);
   for (const [path, count] of wanted.more) q.append("more", `${count}:${path}`);
   return q;
 }
@@ -42,7 +50,8 @@ const run = new Run({
   },
   onActor: showActor,
 });
-const result = new Result();
+const copyOfResult = resultCard();
+const result = new Result(byId("result"));
 const events = new Events(showActor);
 const letters = new Letters();
 const queues = new Queues({ onLetters: (queue) => letters.only(queue), onActor: showActor });
@@ -104,19 +113,43 @@ const stream = new Stream({
   runs: (list) => {
     byId("result").hidden = list.runs.length === 0; // nothing to show beside the tree
     run.list(list);
+    tell("runs", list);
   },
+  workflows: (list) => tell("workflows", list),
   run: (view) => {
+    tell("run", view);
+    if (wanted.page) return; // the page of a run asked for it, not the node's
     run.update(view);
     result.update(view.run);
   },
   events: (batch) => events.update(batch),
   mail,
 });
-document.querySelectorAll(".scroll-edge").forEach(watchEdges);
-
 /** plain is a page that stands in index.html. */
 const plain = (id, title) => () => ({ element: byId(id), title });
+
+/** mounted puts a page that makes its own elements into the document. */
+function mounted(page) {
+  page.element.hidden = true;
+  page.element.querySelectorAll(".scroll-edge").forEach(watchEdges);
+  byId("content").append(page.element);
+  return page;
+}
+
 route("/", plain("overview", ""));
 route("/letters", plain("mail", "Letters"));
+route("/workflows", () => mounted(new WorkflowsPage()));
+route("/workflows/:name", () => mounted(new WorkflowPage()));
+route("/schedules", () => mounted(new SchedulesPage()));
+route("/schedules/:name", () => mounted(new SchedulePage()));
+route("/runs", () => mounted(new RunsPage()));
+route("/runs/:id", () => mounted(new RunPage({
+  card: copyOfResult, onActor: showActor,
+  watch: (id) => {
+    wanted.page = id;
+    stream.open(query());
+  },
+})));
+document.querySelectorAll(".scroll-edge").forEach(watchEdges);
 start(plain("lost", "No such page"));
 stream.open(query());

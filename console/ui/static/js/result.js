@@ -8,18 +8,38 @@ import * as api from "./api.js";
 
 const PAGE = 200;
 
+/** resultCard makes another section "Result". It must be called before the first one is filled. */
+export function resultCard() {
+  const card = byId("result").cloneNode(true);
+  for (const el of [card, ...card.querySelectorAll("[id]")]) el.removeAttribute("id");
+  for (const el of [card, ...card.querySelectorAll("[aria-labelledby]")]) {
+    el.removeAttribute("aria-labelledby");
+    el.setAttribute("aria-label", "Result");
+  }
+  return card;
+}
+
 export class Result {
   #run = null;
   #state = "";
   #asked = 0;
   #sink = ""; // the sink that was picked; "" for the first
 
-  constructor() {
-    byId("result-sink").addEventListener("change", (e) => {
+  /**
+   * element is the section "Result" of index.html, or a copy that resultCard has
+   * made of it.
+   */
+  constructor(element) {
+    this.element = element;
+    this.#part("sink").addEventListener("change", (e) => {
       this.#sink = e.target.value;
       this.#load(0);
     });
-    this.chart = new Chart(byId("chart-controls"), byId("chart"), (i) => this.#mark(i));
+    this.chart = new Chart(this.#part("controls"), this.#part("chart"), (i) => this.#mark(i));
+  }
+
+  #part(name) {
+    return this.element.querySelector(`[data-part="${name}"]`);
   }
 
   /** update follows a run; its result is read once it has completed. */
@@ -31,8 +51,8 @@ export class Result {
     if (!run.nodes.some((n) => n.id === this.#sink)) this.#sink = "";
     if (run.state === "completed") this.#load(0);
     else if (run.state === "failed" || run.state === "cancelled") this.#empty(`This run ${run.state === "failed" ? "failed" : "was cancelled"} and left no result.`);
-    else if (byId("result-body").hidden) this.#empty("The table appears here when the run completes.");
-    else if (other) setText(byId("result-count"), `${byId("result-count").textContent}, from the run before`);
+    else if (this.#part("body").hidden) this.#empty("The table appears here when the run completes.");
+    else if (other) setText(this.#part("count"), `${this.#part("count").textContent}, from the run before`);
   }
 
   async #load(offset) {
@@ -48,22 +68,22 @@ export class Result {
   }
 
   #show(table, path) {
-    byId("result-empty").hidden = true;
-    byId("result-body").hidden = false;
-    const link = byId("result-json");
+    this.#part("empty").hidden = true;
+    this.#part("body").hidden = false;
+    const link = this.#part("json");
     link.hidden = false;
     link.href = path;
-    setText(byId("result-title"), table.name || "Result");
-    setText(byId("result-count"), plural(table.total, "row"));
+    setText(this.#part("title"), table.name || "Result");
+    setText(this.#part("count"), plural(table.total, "row"));
     this.#choice(table);
-    drawTable(byId("result-table"), table);
-    drawPager(byId("pager"), table, (offset) => this.#load(offset));
+    drawTable(this.#part("table"), table);
+    drawPager(this.#part("pager"), table, (offset) => this.#load(offset));
     this.chart.update(table);
   }
 
   /** choice offers the sinks of a run that has several. */
   #choice({ sink, sinks }) {
-    const select = byId("result-sink");
+    const select = this.#part("sink");
     select.hidden = sinks.length < 2;
     const offered = JSON.stringify(sinks);
     if (select.dataset.sinks !== offered) {
@@ -75,17 +95,17 @@ export class Result {
 
   #empty(text) {
     this.#asked++;
-    byId("result-body").hidden = true;
-    byId("result-json").hidden = true;
-    byId("result-sink").hidden = true;
-    byId("result-empty").hidden = false;
-    setText(byId("result-title"), "Result");
-    setText(byId("result-count"), "");
-    setText(byId("result-empty"), text);
+    this.#part("body").hidden = true;
+    this.#part("json").hidden = true;
+    this.#part("sink").hidden = true;
+    this.#part("empty").hidden = false;
+    setText(this.#part("title"), "Result");
+    setText(this.#part("count"), "");
+    setText(this.#part("empty"), text);
   }
 
   #mark(i) {
-    byId("result-table").querySelector("tr.at")?.classList.remove("at");
-    if (i !== null) byId("result-table").querySelector(`tr[data-row="${i}"]`)?.classList.add("at");
+    this.#part("table").querySelector("tr.at")?.classList.remove("at");
+    if (i !== null) this.#part("table").querySelector(`tr[data-row="${i}"]`)?.classList.add("at");
   }
 }

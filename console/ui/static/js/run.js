@@ -1,18 +1,19 @@
 // The section "Run": which run is shown, its facts, its graph, and the details
-// of one node with the rows that were set aside.
+// of one node.
 
 import { byId, h, icon, setText, toast } from "./dom.js";
-import { clock, duration, int, moment, plural } from "./format.js";
-import { Graph, look } from "./graph.js";
+import { clock, duration, int, moment } from "./format.js";
+import { Graph } from "./graph.js";
+import { NodeDetails } from "./node-details.js";
+import { look } from "./states.js";
 import * as api from "./api.js";
 
-const REJECTS_SHOWN = 200;
 const NARROW = matchMedia("(max-width: 740px)");
 
 export class Run {
   #view = null;     // the snapshot on display: {run, layouts}
   #selected = null; // id of the node whose details are open
-  #rejects = { key: "", rows: [] };
+  #details;
   #newest = "";
   #callbacks;
   #graph;
@@ -21,6 +22,7 @@ export class Run {
   constructor({ onPick, onActor }) {
     this.#callbacks = { onPick, onActor };
     this.#graph = new Graph(byId("graph"), (id) => this.#select(id));
+    this.#details = new NodeDetails(byId("node-details"), { onClose: (id) => this.#select(id), onActor });
     byId("run-again").addEventListener("click", () => this.#again());
     byId("run-picker").addEventListener("change", (e) => this.#pick(e.target.value));
     NARROW.addEventListener("change", () => this.#render());
@@ -69,7 +71,7 @@ export class Run {
     this.#facts(run);
     if (layouts) this.#graph.update(run, NARROW.matches ? layouts.down : layouts.right, this.#selected);
     else this.#graph.clear("This graph is too large to draw.");
-    this.#details(run);
+    this.#details.update(run, this.#selected);
   }
 
   #facts(run) {
@@ -105,64 +107,6 @@ export class Run {
   #select(id) {
     this.#selected = this.#selected === id ? null : id;
     this.#render();
-  }
-
-  #details(run) {
-    const el = byId("node-details");
-    const node = run.nodes.find((n) => n.id === this.#selected);
-    el.hidden = !node;
-    if (!node) {
-      el.dataset.shown = "";
-      return;
-    }
-    const rejects = this.#rejectsOf(run, node);
-    const key = JSON.stringify([run.id, node, rejects.length]);
-    if (el.dataset.shown === key) return;
-    el.dataset.shown = key;
-    const pair = (term, value, cls = "pair") => h("div", { class: cls }, h("dt", {}, term), h("dd", { class: "num" }, value));
-    const [glyph, tone] = look(node.state);
-    el.replaceChildren(
-      h("div", { class: "details-head" }, h("h3", {}, node.id), h("span", { class: "badge", "data-tone": tone }, icon(glyph), h("span", {}, node.state)),
-        h("button", { type: "button", class: "quiet square", "aria-label": "Close", onclick: () => this.#select(node.id) }, icon("close"))),
-      h("dl", { class: "pairs" },
-        pair("Type", node.type),
-        pair("Rows in", int(node.rows_in)),
-        pair("Rows out", int(node.rows_out)),
-        pair("Filtered", int(node.filtered)),
-        node.held > 0 ? pair("Held", int(node.held)) : null,
-        pair("Set aside", int(node.rejected)),
-        pair("Batches", int(node.batches)),
-        pair("Time", duration(node.duration_ns / 1e9)),
-        node.actor_path ? pair("Actor", h("button", { type: "button", class: "link", onclick: () => this.#callbacks.onActor(node.actor_path) }, node.actor_path)) : null,
-        node.artifact ? pair("Output", [node.artifact.path, node.artifact.table].filter(Boolean).join(", table "), "pair long") : null,
-        node.error ? pair("Error", node.error, "pair long") : null),
-      ...(node.rejected > 0 ? [this.#rejectTable(node, rejects)] : []));
-  }
-
-  /** Rows set aside are not part of the stream; they are fetched when somebody looks. */
-  #rejectsOf(run, node) {
-    const key = `${run.id} ${run.rejected_total}`;
-    if (node.rejected > 0 && this.#rejects.key !== key) {
-      this.#rejects = { key, rows: [] };
-      api.get(`/api/runs/${encodeURIComponent(run.id)}`).then((full) => {
-        if (this.#rejects.key !== key) return;
-        this.#rejects.rows = full.run.rejects ?? [];
-        this.#render();
-      }, (err) => toast(`The rows set aside could not be read: ${err.message}`));
-    }
-    return this.#rejects.rows.filter((r) => r.node === node.id);
-  }
-
-  #rejectTable(node, rejects) {
-    const shown = rejects.slice(0, REJECTS_SHOWN);
-    const where = (r) => [r.file?.split("/").pop(), r.line].filter(Boolean).join(":") || "–";
-    return h("div", {},
-      h("h3", {}, `${plural(node.rejected, "row")} set aside${shown.length < node.rejected ? `, the first ${int(shown.length)} of them` : ""}`),
-      h("div", { class: "rejects-scroll", tabindex: "0", role: "region", "aria-label": "Rows set aside" },
-        h("table", { class: "rejects" },
-          h("thead", {}, h("tr", {}, ["Line", "Column", "Reason", "Row"].map((t) => h("th", { scope: "col" }, t)))),
-          h("tbody", {}, shown.map((r) => h("tr", {},
-            h("td", { class: "where", title: r.file || null }, where(r)), h("td", {}, r.column || "–"), h("td", { class: "reason" }, r.reason), h("td", { class: "raw" }, r.raw)))))));
   }
 
   async #again() {
