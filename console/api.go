@@ -215,7 +215,7 @@ func schemaName(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	pkg := path.Base(t.PkgPath())
+	pkg := path.Base(strings.TrimSuffix(t.PkgPath(), "/v2"))
 	if t.Name() == "" || pkg == "." || pkg == "console" || pkg == "time" || pkg == "json" {
 		return name
 	}

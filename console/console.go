@@ -12,6 +12,7 @@
 //	GET  /api/runs/{id}               one run with its graph laid out
 //	GET  /api/runs/{id}/history       its events; ?after= ?limit=
 //	GET  /api/runs/{id}/timeline      what ran when, from a page of its events; ?after= ?limit=
+//	GET  /api/runs/{id}/logs          what its nodes logged; ?after= ?tail= ?level= ?node= ?limit=
 //	GET  /api/runs/{id}/result        a table that it wrote; ?sink= ?limit= ?offset=
 //	POST /api/runs/{id}/{verb}        cancel, pause, resume, retry
 //	POST /api/runs/{id}/rerun         repeat it, from a node on or as a whole
@@ -21,6 +22,10 @@
 //	PUT  /api/workflows/{name}/active have new runs begin with a version; If-Match
 //	POST /api/workflows/{name}/runs   start a run; Idempotency-Key
 //	GET  /api/activity                how the last runs of each workflow went
+//	GET  /api/workflows/{name}/diff   what differs between two versions; ?from= ?to=
+//	GET  /api/schedules               the schedules; ?workflow= ?limit= ?cursor=
+//	GET  /api/schedules/{name}, PUT, DELETE
+//	POST /api/schedules/{name}/{verb} pause, resume, run, backfill
 //	GET  /api/node-types              what nodes of a workflow can be
 //	GET  /api/events                  what failed, restarted or was lost; ?after=
 //	POST /api/actors/{path}:{verb}    an action that the node offers
@@ -36,6 +41,7 @@
 //	POST /api/store/check             what is damaged in the store
 //	POST /api/store/backup            a copy of the store
 //	GET  /api/stream                  all of this as server-sent events
+//	GET  /api/openapi.json            all of this as OpenAPI 3.1
 //
 // Other keys of a query are refused. Lists come in pages: next of one is the cursor
 // of the one after it, and stays true while others are added. Errors are problem+json (RFC 9457), see [Problem].
@@ -53,6 +59,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,24 +193,42 @@ func New(opts Options) *Console {
 	mux := http.NewServeMux()
 	c.routes = &router{mux: mux, routes: map[string]methods{}}
 	c.api = newAPI(opts.Version, c.routes)
-	mux.Handle("/api/node", knows(methods{http.MethodGet: c.getNode}))
-	mux.Handle("/api/tree", knows(methods{http.MethodGet: c.getTree}, "path", "limit", "offset"))
+	c.nodeRoutes()
+	c.mailRoutes()
+	c.storeRoutes()
 	c.runRoutes()
 	c.workflowRoutes()
 	c.activityRoutes()
+	c.scheduleRoutes()
+	c.documentRoutes()
 	c.routes.mount()
-	mux.Handle("/api/events", knows(methods{http.MethodGet: c.getEvents}, "after"))
-	mux.Handle("/api/actors/{action...}", knows(methods{http.MethodPost: c.act}))
-	mux.Handle("/api/log-level", knows(methods{http.MethodGet: c.getLogLevel, http.MethodPut: c.setLogLevel}))
-	c.mailRoutes(mux)
-	c.storeRoutes(mux)
-	mux.Handle("/api/stream", knows(methods{http.MethodGet: c.stream}, "run", "limit", "more"))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, fault.New(fault.NotFound, "console", "there is no %s", r.URL.Path).WithTarget(r.URL.Path))
 	})
 	mux.Handle("/", ui.Handler())
 	c.handler = guard(opts.Hosts, mux)
 	return c
+}
+
+// nodeRoutes adds the paths about the node and its actors.
+func (c *Console) nodeRoutes() {
+	c.plain(plainRoute{method: http.MethodGet, path: "/api/node", summary: "Name, version, health, totals, actions", answer: reflect.TypeFor[Node]()}, c.getNode)
+	c.plain(plainRoute{
+		method: http.MethodGet, path: "/api/tree", summary: "The supervision tree", keys: []string{"path", "limit", "offset"}, answer: reflect.TypeFor[Tree](),
+	}, c.getTree)
+	c.plain(plainRoute{
+		method: http.MethodGet, path: "/api/events", summary: "What failed, restarted or was lost", keys: []string{"after"}, answer: reflect.TypeFor[EventList](),
+	}, c.getEvents)
+	c.plain(plainRoute{
+		method: http.MethodPost, path: "/api/actors/{action...}", summary: "An action that the node offers: path and verb of the actor, demo/child:crash", status: http.StatusNoContent,
+	}, c.act)
+	c.plain(plainRoute{method: http.MethodGet, path: "/api/log-level", summary: "The level from which the node logs", answer: reflect.TypeFor[LogLevel]()}, c.getLogLevel)
+	c.plain(plainRoute{
+		method: http.MethodPut, path: "/api/log-level", summary: "Change the level from which the node logs", body: reflect.TypeFor[LogLevel](), answer: reflect.TypeFor[LogLevel](),
+	}, c.setLogLevel)
+	c.plain(plainRoute{
+		method: http.MethodGet, path: "/api/stream", summary: "All that changes, as server-sent events", keys: []string{"run", "limit", "more"}, kind: "text/event-stream",
+	}, c.stream)
 }
 
 func (o Options) withDefaults() Options {

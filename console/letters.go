@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -23,27 +24,32 @@ var letterKeys = []string{
 const choiceMax = 1_000
 
 // mailRoutes adds the paths about queues and dead letters.
-func (c *Console) mailRoutes(mux *http.ServeMux) {
-	mux.Handle("/api/mail", knows(c.withMail(methods{http.MethodGet: c.getMail})))
-	mux.Handle("/api/letters", knows(c.withMail(methods{http.MethodGet: c.getLetters}), letterKeys...))
-	mux.Handle("/api/letters/delete", knows(c.withMail(methods{http.MethodPost: c.deleteLetters})))
-	mux.Handle("/api/letters/{id}", knows(c.withMail(methods{
-		http.MethodGet: c.getLetter, http.MethodPut: c.putLetter, http.MethodDelete: c.deleteLetter,
-	})))
-	mux.Handle("/api/rehearsals", knows(c.withMail(methods{http.MethodPost: c.rehearse})))
-	mux.Handle("/api/redrives", knows(c.withMail(methods{http.MethodGet: c.getRedrives, http.MethodPost: c.startRedrive})))
-	mux.Handle("/api/redrives/{id}", knows(c.withMail(methods{http.MethodGet: c.getRedrive, http.MethodDelete: c.stopRedrive})))
+func (c *Console) mailRoutes() {
+	add := func(method, path, summary string, body, answer reflect.Type, status int, handler http.HandlerFunc, keys ...string) {
+		c.plain(plainRoute{method: method, path: path, summary: summary, keys: keys, body: body, answer: answer, status: status}, c.withMail(handler))
+	}
+	add(http.MethodGet, "/api/mail", "Queues, the number of dead letters, redrives", nil, reflect.TypeFor[MailOverview](), 0, c.getMail)
+	add(http.MethodGet, "/api/letters", "Dead letters, the oldest first", nil, reflect.TypeFor[LetterPage](), 0, c.getLetters, letterKeys...)
+	add(http.MethodPost, "/api/letters/delete", "Remove dead letters by ids or by a filter", reflect.TypeFor[LetterDelete](), reflect.TypeFor[Deleted](), 0, c.deleteLetters)
+	add(http.MethodGet, "/api/letters/{id}", "A dead letter with its payload", nil, reflect.TypeFor[Letter](), 0, c.getLetter)
+	add(http.MethodPut, "/api/letters/{id}", "Edit a dead letter; If-Match is needed", reflect.TypeFor[LetterEdit](), reflect.TypeFor[Letter](), 0, c.putLetter)
+	add(http.MethodDelete, "/api/letters/{id}", "Remove a dead letter", nil, nil, http.StatusNoContent, c.deleteLetter)
+	add(http.MethodPost, "/api/rehearsals", "What would happen to letters that are redriven", reflect.TypeFor[RehearsalRequest](), reflect.TypeFor[Rehearsals](), 0, c.rehearse)
+	add(http.MethodGet, "/api/redrives", "The last redrives", nil, reflect.TypeFor[RedriveList](), 0, c.getRedrives)
+	add(http.MethodPost, "/api/redrives", "Bring letters back to their queues", reflect.TypeFor[RedriveRequest](), reflect.TypeFor[Redrive](), http.StatusAccepted, c.startRedrive)
+	add(http.MethodGet, "/api/redrives/{id}", "How far a redrive is", nil, reflect.TypeFor[Redrive](), 0, c.getRedrive)
+	add(http.MethodDelete, "/api/redrives/{id}", "Stop a redrive", nil, reflect.TypeFor[Redrive](), 0, c.stopRedrive)
 }
 
 // withMail refuses requests to a node without a store.
-func (c *Console) withMail(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (c *Console) withMail(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if c.opts.Mail == nil {
 			fail(w, fault.New(fault.NotFound, "console", "this node has no store"))
 			return
 		}
-		next.ServeHTTP(w, r)
-	})
+		next(w, r)
+	}
 }
 
 func (c *Console) getMail(w http.ResponseWriter, r *http.Request) {

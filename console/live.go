@@ -32,6 +32,7 @@ type liveRuns struct {
 	changes   uint64
 	runs      RunList
 	workflows WorkflowList
+	schedules ScheduleChanges
 	read      time.Time
 }
 
@@ -64,13 +65,13 @@ func (c *Console) touch() {
 	c.live.stale = true
 }
 
-// liveLists are the newest runs and the workflows.
-func (c *Console) liveLists() (RunList, WorkflowList) {
+// liveLists are the newest runs, the workflows, and what there is of schedules.
+func (c *Console) liveLists() (RunList, WorkflowList, ScheduleChanges) {
 	l := &c.live
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c.opts.Runs == nil || l.closed {
-		return RunList{Runs: []workflow.RunSummary{}}, WorkflowList{Workflows: []workflow.Version{}}
+		return RunList{Runs: []workflow.RunSummary{}}, WorkflowList{Workflows: []workflow.Version{}}, ScheduleChanges{}
 	}
 	l.watch(c.opts.Runs.Engine())
 	select {
@@ -84,7 +85,7 @@ func (c *Console) liveLists() (RunList, WorkflowList) {
 		defer cancel()
 		c.readLists(ctx, l)
 	}
-	return l.runs, l.workflows
+	return l.runs, l.workflows, l.schedules
 }
 
 // readLists reads the lists; l is locked. What cannot be read stays as it was.
@@ -102,6 +103,9 @@ func (c *Console) readLists(ctx context.Context, l *liveRuns) {
 	workflows, listed := c.workflowPage(ctx, PageQuery{Limit: RunsMax})
 	if listed == nil || l.workflows.Workflows == nil {
 		l.workflows = workflows
+	}
+	if schedules, err := c.scheduleChanges(ctx); err == nil {
+		l.schedules = schedules
 	}
 	if l.engine != nil && (err != nil || listed != nil) {
 		l.stale = true

@@ -85,6 +85,7 @@ func problemOf(err error) Problem {
 			p.Errors = append(p.Errors, ProblemDetail{Where: place(one), Message: one.Message, Hint: one.Hint})
 		}
 	}
+	fieldErrors(&p, err)
 	p.Title = http.StatusText(p.Status)
 	return p
 }

@@ -2,8 +2,7 @@ package console
 
 import (
 	"context"
-	"encoding/json"
-	"maps"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -22,6 +21,8 @@ const (
 	EventsSearched  = 20_000 // events that a request with a filter looks at; next says where to go on
 	TimelinePage    = 2_000  // events that a page of a timeline is made from
 	TimelinePageMax = 20_000 // most that a request may ask for
+	LinesPage       = 200    // lines in a page of a log
+	LinesPageMax    = 10_000 // most that a request may ask for
 )
 
 // runRoutes adds the operations on runs.
@@ -43,6 +44,9 @@ func (c *Console) runRoutes() {
 		OperationID: "get-run-timeline", Method: http.MethodGet, Path: "/api/runs/{id}/timeline", Tags: []string{"runs"},
 		Summary: "What ran when in a run, attempt by attempt",
 	}, c.getTimeline)
+	operation(c, huma.Operation{
+		OperationID: "get-run-logs", Method: http.MethodGet, Path: "/api/runs/{id}/logs", Tags: []string{"runs"}, Summary: "What the nodes of a run logged",
+	}, c.getLogs)
 	operation(c, huma.Operation{
 		OperationID: "get-run-result", Method: http.MethodGet, Path: "/api/runs/{id}/result", Tags: []string{"runs"}, Summary: "A page of a table that a run wrote",
 	}, c.getResult)
@@ -99,7 +103,7 @@ type runQuery struct {
 	Workflow string    `query:"workflow" doc:"Of this workflow." maxLength:"200"`
 	State    []string  `query:"state" doc:"In one of these states, separated by commas." enum:"running,paused,stopping,completed,failed,cancelled"`
 	Key      string    `query:"key" doc:"With this key." maxLength:"1000"`
-	Trigger  string    `query:"trigger" doc:"Started by this: manual, schedule NAME, …" maxLength:"1000"`
+	Trigger  string    `query:"trigger" doc:"Started by this: manual, api, schedule/NAME, …" maxLength:"1000"`
 	Parent   string    `query:"parent" doc:"Part of this run." maxLength:"100"`
 	Since    time.Time `query:"since" doc:"Started at or after." format:"date-time"`
 	Before   time.Time `query:"before" doc:"Started before." format:"date-time"`
@@ -152,95 +156,6 @@ func (c *Console) runPage(ctx context.Context, filter workflow.RunFilter) (RunLi
 	}
 	list.Runs = append(list.Runs, runs...)
 	return list, nil
-}
-
-// RunStarted is the answer to a request that starts a run.
-type RunStarted struct {
-	ID string `json:"id"`
-}
-
-func startedRun(id string) *created[RunStarted] {
-	return &created[RunStarted]{"/api/runs/" + id, RunStarted{id}}
-}
-
-func (c *Console) startDefault(ctx context.Context, in *Idempotent) (*created[RunStarted], error) {
-	if c.opts.Runs == nil || c.opts.Runs.Workflow() == "" {
-		return nil, &fault.Error{
-			Code: fault.FailedPrecondition, Op: "console", Message: "this node has no workflow of its own",
-			Hint: "start one of /api/workflows by POST /api/workflows/{name}/runs",
-		}
-	}
-	return c.launch(ctx, c.opts.Runs.Workflow(), in.IdempotencyKey, RunRequest{})
-}
-
-// RunRequest is the body of POST /api/workflows/{name}/runs.
-type RunRequest struct {
-	Inputs   map[string]Input `json:"inputs,omitempty" doc:"Values for the inputs of the definition, by name."`
-	Key      string           `json:"key,omitempty" maxLength:"1000" doc:"Whose run it is, such as a customer."`
-	Priority int              `json:"priority,omitempty" doc:"Of its tasks where they compete for a limit: higher goes first."`
-	Version  int64            `json:"version,omitempty" minimum:"0" doc:"The version to run; 0 is the active one."`
-}
-
-// Input is the value of an input: a text, or a number or a boolean as JSON has it.
-type Input string
-
-// UnmarshalJSON takes a text, a number or a boolean.
-func (i *Input) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '"' {
-		return json.Unmarshal(data, (*string)(i))
-	}
-	*i = Input(data)
-	return nil
-}
-
-// Schema implements huma.SchemaProvider.
-func (Input) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeNumber}, {Type: huma.TypeBoolean}}}
-}
-
-// texts are inputs as the engine takes them.
-func texts(inputs map[string]Input) map[string]string {
-	if len(inputs) == 0 {
-		return nil
-	}
-	out := make(map[string]string, len(inputs))
-	for name, value := range inputs {
-		out[name] = string(value)
-	}
-	return out
-}
-
-// launch starts a run. A request with a key that has started one already gets
-// that, if it is the same request.
-func (c *Console) launch(ctx context.Context, name, key string, r RunRequest) (*created[RunStarted], error) {
-	inputs := texts(r.Inputs)
-	run, err := c.opts.Runs.Launch(ctx, name, workflow.StartOptions{
-		Version: r.Version, Inputs: inputs, Key: r.Key, Priority: r.Priority, RequestID: key, Trigger: "api",
-	})
-	if err != nil {
-		return nil, err
-	}
-	if key != "" {
-		info, err := run.Info(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s := info.Start
-		if info.Workflow != name || s.Key != r.Key || s.Priority != r.Priority || r.Version != 0 && s.Version != r.Version ||
-			s.RerunOf != "" || !maps.Equal(s.Inputs, inputs) {
-			return nil, keyReused(key, run.ID())
-		}
-	}
-	return startedRun(run.ID()), nil
-}
-
-// keyReused is the problem of an idempotency key that came with another request.
-func keyReused(key, id string) error {
-	return &apiError{Problem{
-		Status: http.StatusUnprocessableEntity, Code: fault.AlreadyExists.String(), Target: short(key),
-		Detail: "the idempotency key has started the run " + id + " by another request",
-		Hint:   "use a key of its own for each request; the same one only to repeat it",
-	}}
 }
 
 // RunPath is the parameter of a path to a run.
@@ -352,6 +267,37 @@ func (c *Console) getTimeline(ctx context.Context, in *timelineQuery) (*answered
 	}}, nil
 }
 
+// RunLog is the answer of GET /api/runs/{id}/logs.
+type RunLog struct {
+	Lines []workflow.LogLine `json:"lines"` // oldest first
+	// Next is after= of the next page, also while there is none yet.
+	Next int64 `json:"next"`
+}
+
+type logQuery struct {
+	RunPath
+	After int64  `query:"after" minimum:"0" doc:"Only lines behind this one, a seq."`
+	Tail  int    `query:"tail" minimum:"0" maximum:"10000" doc:"Begin with the last lines, so many of them."`
+	Level string `query:"level" enum:"DEBUG,INFO,WARN,ERROR" doc:"The lowest level. Default all that are kept."`
+	Node  string `query:"node" maxLength:"300" doc:"Only this node, with or without its iteration."`
+	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"200" doc:"Lines at most."`
+}
+
+func (c *Console) getLogs(ctx context.Context, in *logQuery) (*answered[RunLog], error) {
+	run, err := c.run(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	level := slog.LevelDebug
+	if in.Level != "" {
+		if err := level.UnmarshalText([]byte(in.Level)); err != nil {
+			return nil, invalid("query.level", "%s", err)
+		}
+	}
+	lines, next, err := run.Logs(ctx, workflow.LogFilter{After: in.After, Tail: in.Tail, Level: level, Node: in.Node, Limit: in.Limit})
+	return &answered[RunLog]{RunLog{lines, next}}, err
+}
+
 type resultQuery struct {
 	RunPath
 	Sink   string `query:"sink" maxLength:"200" doc:"The node that wrote the table; default the one to show first."`
@@ -377,138 +323,4 @@ func (c *Console) getResult(ctx context.Context, in *resultQuery) (*answered[Res
 		table.Sinks = []string{}
 	}
 	return &answered[Result]{Result{Table: table, Limit: in.Limit, Offset: in.Offset}}, nil
-}
-
-// RunAction is the body of what is done to a run.
-type RunAction struct {
-	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why, for the history. Of a cancellation only."`
-}
-
-type runActionRequest struct {
-	RunPath
-	Body *RunAction
-}
-
-// RunState is the answer to what is done to a run.
-type RunState struct {
-	ID    string         `json:"id"`
-	State workflow.State `json:"state"` // as it is now
-}
-
-// runAction is the handler of something that is done to a run.
-func (c *Console) runAction(do func(ctx context.Context, run *workflow.Run, body *RunAction) error) func(context.Context, *runActionRequest) (*answered[RunState], error) {
-	return func(ctx context.Context, in *runActionRequest) (*answered[RunState], error) {
-		run, err := c.run(ctx, in.ID)
-		if err != nil {
-			return nil, err
-		}
-		body := in.Body
-		if body == nil {
-			body = &RunAction{}
-		}
-		if err := do(ctx, run, body); err != nil {
-			return nil, err
-		}
-		return stateOf(ctx, run)
-	}
-}
-
-func stateOf(ctx context.Context, run *workflow.Run) (*answered[RunState], error) {
-	info, err := run.Info(ctx)
-	return &answered[RunState]{RunState{run.ID(), info.State}}, err
-}
-
-// RerunRequest is the body of POST /api/runs/{id}/rerun.
-type RerunRequest struct {
-	From    string           `json:"from,omitempty" maxLength:"200" doc:"The node to begin with: what does not depend on it is taken over. Default everything is done again."`
-	Version int64            `json:"version,omitempty" minimum:"0" doc:"The version to run; 0 is that of the run."`
-	Inputs  map[string]Input `json:"inputs,omitempty" doc:"Values in place of those of the run."`
-}
-
-type rerunRequest struct {
-	RunPath
-	Idempotent
-	Body *RerunRequest
-}
-
-func (c *Console) rerun(ctx context.Context, in *rerunRequest) (*created[RunStarted], error) {
-	run, err := c.run(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	body := in.Body
-	if body == nil {
-		body = &RerunRequest{}
-	}
-	inputs := texts(body.Inputs)
-	next, err := c.opts.Runs.Rerun(ctx, run, workflow.RerunOptions{From: body.From, Version: body.Version, Inputs: inputs, RequestID: in.IdempotencyKey})
-	if err != nil {
-		return nil, err
-	}
-	if in.IdempotencyKey != "" {
-		info, err := next.Info(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if info.Start.RerunOf != in.ID || body.Version != 0 && info.Start.Version != body.Version || inputs != nil && !maps.Equal(info.Start.Inputs, inputs) {
-			return nil, keyReused(in.IdempotencyKey, next.ID())
-		}
-	}
-	return startedRun(next.ID()), nil
-}
-
-type signalRequest struct {
-	RunPath
-	Idempotent
-	Name string `path:"name" maxLength:"200" doc:"The signal's name."`
-	Body *SignalRequest
-}
-
-// SignalRequest is the body of POST /api/runs/{id}/signals/{name}.
-type SignalRequest struct {
-	Payload json.RawMessage `json:"payload,omitempty" doc:"What comes with the signal: the output of the node that waits for it."`
-}
-
-func (c *Console) signal(ctx context.Context, in *signalRequest) (*answered[RunState], error) {
-	run, err := c.run(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	var payload json.RawMessage
-	if in.Body != nil {
-		payload = in.Body.Payload
-	}
-	if err := run.Signal(ctx, in.Name, payload, in.IdempotencyKey); err != nil {
-		return nil, err
-	}
-	return stateOf(ctx, run)
-}
-
-type approvalRequest struct {
-	RunPath
-	Step string `path:"step" maxLength:"200" doc:"The approval, with its iteration if it lies in a loop: sign or sign[3]."`
-	Body ApprovalRequest
-}
-
-// ApprovalRequest is the body of POST /api/runs/{id}/approvals/{step}.
-type ApprovalRequest struct {
-	Approved bool   `json:"approved"`
-	By       string `json:"by,omitempty" maxLength:"200" doc:"Who decided."`
-	Comment  string `json:"comment,omitempty" maxLength:"10000"`
-}
-
-func (c *Console) approve(ctx context.Context, in *approvalRequest) (*answered[RunState], error) {
-	node, iteration, err := parseInstance(in.Step)
-	if err != nil {
-		return nil, err
-	}
-	run, err := c.run(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	a := workflow.Approval{Approved: in.Body.Approved, By: in.Body.By, Comment: in.Body.Comment}
-	if err := run.Approve(ctx, node, iteration, a); err != nil {
-		return nil, err
-	}
-	return stateOf(ctx, run)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -30,19 +31,23 @@ type Findings struct {
 
 // storeRoutes adds the paths about the store as a whole. Both are POST, as they
 // are work that no page of another site should be able to cause.
-func (c *Console) storeRoutes(mux *http.ServeMux) {
-	mux.Handle("/api/store/check", knows(c.withStore(methods{http.MethodPost: c.checkStore})))
-	mux.Handle("/api/store/backup", knows(c.withStore(methods{http.MethodPost: c.backupStore})))
+func (c *Console) storeRoutes() {
+	c.plain(plainRoute{
+		method: http.MethodPost, path: "/api/store/check", summary: "What is damaged in the store", answer: reflect.TypeFor[Findings](),
+	}, c.withStore(c.checkStore))
+	c.plain(plainRoute{
+		method: http.MethodPost, path: "/api/store/backup", summary: "A copy of the store", kind: "application/octet-stream",
+	}, c.withStore(c.backupStore))
 }
 
-func (c *Console) withStore(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (c *Console) withStore(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if c.opts.Store == nil {
 			fail(w, fault.New(fault.NotFound, "console", "this node has no store"))
 			return
 		}
-		next.ServeHTTP(w, r)
-	})
+		next(w, r)
+	}
 }
 
 func (c *Console) checkStore(w http.ResponseWriter, r *http.Request) {

@@ -29,6 +29,7 @@ const (
 //	event: tree    as /api/tree
 //	event: runs    as /api/runs, the newest; also when another run has changed
 //	event: workflows  as /api/workflows
+//	event: schedules  a number that is another one when a schedule has changed
 //	event: run     as /api/runs/{id}, without the rows set aside
 //	event: mail    as /api/mail
 //	event: events  as /api/events: all of them first, then the new ones
@@ -156,11 +157,14 @@ func (c *Console) send(sub *subscriber) error {
 	if err := sendChanged(sub, s, "tree", sub.key, func() Tree { return s.tree(&s.root, sub.window) }); err != nil {
 		return err
 	}
-	runs, workflows := c.liveLists()
+	runs, workflows, schedules := c.liveLists()
 	if err := sendChanged(sub, s, "runs", "runs", func() RunList { return runs }); err != nil {
 		return err
 	}
 	if err := sendChanged(sub, s, "workflows", "workflows", func() WorkflowList { return workflows }); err != nil {
+		return err
+	}
+	if err := sendChanged(sub, s, "schedules", "schedules", func() ScheduleChanges { return schedules }); err != nil {
 		return err
 	}
 	if err := c.sendMail(sub, s); err != nil {

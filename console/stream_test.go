@@ -132,7 +132,7 @@ func TestStreamSendsWhatChanges(t *testing.T) {
 			names = append(names, m.event)
 		}
 		out.mu.Unlock()
-		if got := strings.Join(names, " "); got != "node tree runs workflows run events" {
+		if got := strings.Join(names, " "); got != "node tree runs workflows schedules run events" {
 			t.Errorf("first messages are %s", got)
 		}
 		run := out.take("run")[0]

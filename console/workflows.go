@@ -37,6 +37,9 @@ func (c *Console) workflowRoutes() {
 		Summary: "Have new runs begin with a version, such as an older one; with If-Match, the ETag of the workflow, only if nobody else did",
 	}, c.activate)
 	operation(c, huma.Operation{
+		OperationID: "diff-versions", Method: http.MethodGet, Path: "/api/workflows/{name}/diff", Tags: tags, Summary: "What differs between two versions, as far as it matters",
+	}, c.diffVersions)
+	operation(c, huma.Operation{
 		OperationID: "start-run", Method: http.MethodPost, Path: "/api/workflows/{name}/runs", Tags: []string{"workflows", "runs"},
 		DefaultStatus: http.StatusAccepted, Summary: "Start a run",
 	}, c.startRun)
@@ -228,6 +231,21 @@ func (c *Console) getVersion(ctx context.Context, in *versionRead) (*tagged[Vers
 		view.Layouts = layoutsOfDefinition(view.Definition)
 	}
 	return tag(view)
+}
+
+type diffQuery struct {
+	WorkflowPath
+	From int64 `query:"from" minimum:"0" doc:"The older version; 0 is the active one."`
+	To   int64 `query:"to" minimum:"0" doc:"The newer version; 0 is the active one."`
+}
+
+func (c *Console) diffVersions(ctx context.Context, in *diffQuery) (*answered[workflow.Diff], error) {
+	engine, err := c.engine()
+	if err != nil {
+		return nil, err
+	}
+	diff, err := engine.Diff(ctx, in.Name, in.From, in.To)
+	return &answered[workflow.Diff]{diff}, err
 }
 
 // ActivateRequest is the body of PUT /api/workflows/{name}/active.

@@ -1,0 +1,164 @@
+package console_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/troupe-dev/troupe/console"
+	"github.com/troupe-dev/troupe/workflow"
+)
+
+// deployBody is the body of a request that deploys a text.
+func deployBody(t *testing.T, text string) string {
+	t.Helper()
+	body, err := json.Marshal(console.DeployRequest{Text: text, Comment: "by a test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+const pairText = `name: pair
+nodes:
+  - {id: a, type: task.play, with: {say: one}}
+  - {id: b, type: task.play, after: a, with: {say: %s}}
+`
+
+// Req W9, W10: definitions are deployed, read back, compared and activated; who
+// decides on what is not true any more is told so.
+func TestWorkflows(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	for n, say := range []string{"two", "three", "three"} {
+		w := f.post("/api/workflows", deployBody(t, fmt.Sprintf(pairText, say)))
+		v := decode[workflow.Version](t, w, http.StatusCreated)
+		if want := min(int64(n+1), 2); v.Workflow != "pair" || v.Version != want || !v.Active || v.Comment != "by a test" || w.Header().Get("Location") != fmt.Sprint("/api/workflows/pair/versions/", want) {
+			t.Errorf("deployment %d: %+v at %s", n, v, w.Header().Get("Location"))
+		}
+	}
+	const at = "/api/workflows/pair"
+	list := decode[console.WorkflowList](t, f.get("/api/workflows?limit=1"), http.StatusOK)
+	rest := decode[console.WorkflowList](t, f.get("/api/workflows?limit=1&cursor="+list.Next), http.StatusOK)
+	if len(list.Workflows) != 1 || list.Workflows[0].Workflow != "pair" || list.Workflows[0].Text != "" || len(rest.Workflows) != 1 || rest.Next != "" {
+		t.Errorf("the pages are %+v and %+v", list, rest)
+	}
+	versions := decode[console.VersionList](t, f.get(at+"/versions?limit=1"), http.StatusOK)
+	older := decode[console.VersionList](t, f.get(at+"/versions?cursor="+versions.Next), http.StatusOK)
+	if versions.Versions[0].Version != 2 || len(older.Versions) != 1 || older.Versions[0].Version != 1 {
+		t.Errorf("the versions are %+v and %+v", versions, older)
+	}
+	w := f.get(at + "/versions/1")
+	view := decode[console.VersionView](t, w, http.StatusOK)
+	if view.Text != fmt.Sprintf(pairText, "two") || view.Definition == nil || len(view.Layouts.Down.Boxes) != 2 || len(view.Layouts.Down.Routes) != 1 {
+		t.Errorf("the first version is %+v", view)
+	}
+	if again := f.do(http.MethodGet, at+"/versions/1", "", "If-None-Match", w.Header().Get("ETag")); again.Code != http.StatusNotModified {
+		t.Errorf("the version again: %d", again.Code)
+	}
+	diff := decode[workflow.Diff](t, f.get(at+"/diff?from=1&to=2"), http.StatusOK)
+	if len(diff.Nodes) != 1 || diff.Nodes[0].Name != "b" || diff.From != 1 || diff.To != 2 {
+		t.Errorf("the difference is %+v", diff)
+	}
+
+	tag := f.get(at).Header().Get("ETag")
+	if tag != `"2"` {
+		t.Errorf("the tag is %s", tag)
+	}
+	first := f.put(at+"/active", `{"version":1}`, "If-Match", tag)
+	if v := decode[workflow.Version](t, first, http.StatusOK); v.Version != 1 || first.Header().Get("ETag") != `"1"` {
+		t.Errorf("activated %+v", v)
+	}
+	refused(t, f.put(at+"/active", `{"version":2}`, "If-Match", tag), http.StatusPreconditionFailed, "ABORTED", "not 2 any more")
+	refused(t, f.put(at+"/active", `{"version":2}`, "If-Match", "two"), http.StatusBadRequest, `expected the ETag of the workflow`)
+	decode[workflow.Version](t, f.put(at+"/active", `{"version":2}`), http.StatusOK)
+	refused(t, f.put(at+"/active", `{"version":3}`), http.StatusNotFound, "no such version")
+	refused(t, f.put(at+"/active", `{}`), http.StatusBadRequest, "required property version")
+	for _, target := range []string{"/api/workflows/none", "/api/workflows/none/versions", "/api/workflows/none/versions/1", at + "/versions/7", "/api/workflows/none/diff"} {
+		refused(t, f.get(target), http.StatusNotFound, "no such")
+	}
+	refused(t, f.get(at+"/versions/one"), http.StatusBadRequest, "path.version")
+	refused(t, f.get(at+"/diff?from=x"), http.StatusBadRequest, "query.from")
+
+	p := refused(t, f.post("/api/workflows", deployBody(t, "name: pair\nnodes:\n  - {id: a, type: task.plai}\n  - {id: a, type: task.play, wiht: {}}\n")), http.StatusBadRequest, "task.play", "workflow.yaml:3:")
+	if len(p.Errors) < 2 {
+		t.Errorf("not all mistakes are told: %+v", p.Errors)
+	}
+	refused(t, f.post("/api/workflows", `{"text":""}`), http.StatusBadRequest, "body.text")
+	refused(t, f.post("/api/workflows", `{"text":"name: x","dir":"here"}`), http.StatusBadRequest, "expected an absolute path")
+	refused(t, f.post("/api/workflows", `{"txt":"name: x"}`), http.StatusBadRequest, `did you mean "text"?`)
+
+	types := decode[console.NodeTypes](t, f.get("/api/node-types"), http.StatusOK)
+	if len(types.Types) < 7 || types.Types[0].Name != "source.csv" || len(types.Types[0].Config) != 3 {
+		t.Errorf("the node types are %+v", types)
+	}
+}
+
+// Req W3, W9: schedules are made, changed, paused, run, backfilled and removed.
+func TestSchedules(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.runs.deploy(t, playText)
+	const at = "/api/schedules/nightly"
+	const text = `{"workflow":"play","cron":"0 3 * * *","time_zone":"Europe/Berlin","overlap":"allow"}`
+	w := f.put(at, text, "If-None-Match", "*")
+	made := decode[workflow.ScheduleInfo](t, w, http.StatusOK)
+	if made.Name != "nightly" || made.Revision != 1 || len(made.Next) == 0 || w.Header().Get("ETag") != `"1"` {
+		t.Errorf("made %+v with the tag %s", made, w.Header().Get("ETag"))
+	}
+	refused(t, f.put(at, text, "If-None-Match", "*"), http.StatusPreconditionFailed)
+	tag := f.get(at).Header().Get("ETag")
+	if again := f.do(http.MethodGet, at, "", "If-None-Match", tag); again.Code != http.StatusNotModified {
+		t.Errorf("the schedule again: %d", again.Code)
+	}
+	changed := decode[workflow.ScheduleInfo](t, f.put(at, `{"workflow":"play","every":"1h","jitter":"5m"}`, "If-Match", tag), http.StatusOK)
+	if changed.Revision != 2 || changed.Every != workflow.Duration(time.Hour) || changed.Cron != "" {
+		t.Errorf("changed to %+v", changed)
+	}
+	refused(t, f.put(at, text, "If-Match", tag), http.StatusPreconditionFailed, "ABORTED")
+	if s := decode[workflow.ScheduleInfo](t, f.post(at+"/pause", `{"comment":"holidays"}`), http.StatusOK); !s.Paused || s.Comment != "holidays" {
+		t.Errorf("paused: %+v", s)
+	}
+	if s := decode[workflow.ScheduleInfo](t, f.post(at+"/resume", ""), http.StatusOK); s.Paused {
+		t.Errorf("resumed: %+v", s)
+	}
+	id := started(t, f.do(http.MethodPost, at+"/run", "", "Idempotency-Key", "now"))
+	if again := started(t, f.do(http.MethodPost, at+"/run", "", "Idempotency-Key", "now")); again != id {
+		t.Errorf("the same request has started %s and %s", id, again)
+	}
+	f.runs.stop(id).release(nil)
+	if s := decode[workflow.ScheduleInfo](t, f.get(at), http.StatusOK); s.LastRun != id || len(s.Firings) != 1 {
+		t.Errorf("after a run by hand: %+v", s)
+	}
+	decode[workflow.ScheduleInfo](t, f.put("/api/schedules/second", `{"workflow":"weather","every":"24h","start":"2020-01-01T00:00:00Z","paused":true}`), http.StatusOK)
+	backfilled := decode[workflow.ScheduleInfo](t, f.post("/api/schedules/second/backfill", `{"from":"2020-01-02T00:00:00Z","to":"2020-01-03T00:00:00Z","max":2}`), http.StatusAccepted)
+	if len(backfilled.Backfills) != 1 {
+		t.Errorf("the backfill is %+v", backfilled)
+	}
+	refused(t, f.post("/api/schedules/second/backfill", `{"from":"2020-01-02T00:00:00Z","to":"2020-02-03T00:00:00Z","max":2}`), http.StatusBadRequest, "more than 2 instants")
+	refused(t, f.post("/api/schedules/second/backfill", `{"from":"2020-01-02","to":"2020-02-03T00:00:00Z"}`), http.StatusBadRequest, "body.from")
+	list := decode[console.ScheduleList](t, f.get("/api/schedules?limit=1"), http.StatusOK)
+	rest := decode[console.ScheduleList](t, f.get("/api/schedules?limit=1&cursor="+list.Next), http.StatusOK)
+	if list.Schedules[0].Name != "nightly" || rest.Schedules[0].Name != "second" || rest.Next != "" {
+		t.Errorf("the pages are %+v and %+v", list, rest)
+	}
+	if only := decode[console.ScheduleList](t, f.get("/api/schedules?workflow=weather"), http.StatusOK); len(only.Schedules) != 1 {
+		t.Errorf("of one workflow: %+v", only)
+	}
+	refused(t, f.put(at, `{"workflow":"play","cron":"0 25 * * *","overlap":"sometimes"}`), http.StatusBadRequest, "body.cron", "body.overlap", "skip")
+	refused(t, f.put(at, `{"workflow":"plai","every":"1h"}`), http.StatusNotFound, "no such workflow")
+	refused(t, f.put(at, `{"workflow":"play","evry":"1h"}`), http.StatusBadRequest, `did you mean "every"?`)
+	refused(t, f.put(at, `{"workflow":"play","every":"hourly"}`), http.StatusBadRequest, "hourly")
+	refused(t, f.put(at, `{"name":"other","workflow":"play","every":"1h"}`), http.StatusBadRequest, "keeps its name")
+	refused(t, f.do(http.MethodDelete, at, "", "If-Match", `"9"`), http.StatusPreconditionFailed)
+	if gone := f.do(http.MethodDelete, at, ""); gone.Code != http.StatusNoContent || gone.Body.Len() != 0 {
+		t.Errorf("delete: %d %s", gone.Code, gone.Body)
+	}
+	for _, w := range []int{f.get(at).Code, f.do(http.MethodDelete, at, "").Code, f.post(at+"/pause", "").Code, f.post(at+"/run", "").Code} {
+		if w != http.StatusNotFound {
+			t.Errorf("of a schedule that is gone: %d", w)
+		}
+	}
+}
