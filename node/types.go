@@ -8,6 +8,7 @@ import (
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
 	"github.com/troupe-dev/troupe/workflow/connector/http"
 	"github.com/troupe-dev/troupe/workflow/connector/json"
+	"github.com/troupe-dev/troupe/workflow/connector/kafka"
 	"github.com/troupe-dev/troupe/workflow/connector/memory"
 	"github.com/troupe-dev/troupe/workflow/connector/parquet"
 	"github.com/troupe-dev/troupe/workflow/connector/shell"
@@ -24,6 +25,7 @@ func NodeTypes() *workflow.Registry {
 	csv.Register(r)
 	http.Register(r)
 	json.Register(r)
+	kafka.Register(r)
 	memory.Register(r)
 	parquet.Register(r)
 	shell.Register(r)

@@ -193,8 +193,11 @@ func (m *machine) failed(in nodeFailed) []command {
 
 // partly adds to an error which sinks are committed already.
 func (m *machine) partly(err error) error {
-	if len(m.committed) == 0 {
+	switch len(m.committed) {
+	case 0:
 		return err
+	case len(m.sinks):
+		return &fault.Error{Message: "after every sink has committed", Cause: err}
 	}
 	return &fault.Error{
 		Message: "committed before it failed: " + strings.Join(m.committed, ", "), Cause: err,

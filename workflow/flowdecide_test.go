@@ -38,7 +38,7 @@ func TestDecisions(t *testing.T) {
 		{"sources acknowledge after the last sink", noted + ", committed b", "acknowledge in"},
 		{"completed when all have acknowledged", noted + ", committed b, acknowledged in", "stop completed  "},
 		{"nothing is acknowledged before the last sink", noted, "commit b"},
-		{"an acknowledgement fails", noted + ", committed b, failed in away", "stop failed in committed before it failed: a, b: away"},
+		{"an acknowledgement fails", noted + ", committed b, failed in away", "stop failed in after every sink has committed: away"},
 		{"cancel is too late for it", noted + ", committed b, cancel", ""},
 		{"cancel while opening", "start, cancel", "stop cancelled  no more"},
 		{"cancel while running", open + ", cancel", "stop cancelled  no more"},

@@ -1,15 +1,10 @@
 package http
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -68,7 +63,7 @@ var sinkType = workflow.SinkType[SinkConfig]{
 	},
 }
 
-// sink keeps bodies of requests in a file until Commit.
+// sink keeps bodies of requests aside until Commit.
 type sink struct {
 	config SinkConfig
 	url    *url.URL
@@ -78,25 +73,18 @@ type sink struct {
 	encoder *json.Encoder
 	body    []byte
 	rows    int // in body
-	spool   *os.File
-	out     *bufio.Writer
+	bodies  *workflow.Spool
 	sent    int
 }
 
-// Open resolves the secrets and makes the file, which has no name.
+// Open resolves the secrets and begins the spool.
 func (s *sink) Open(_ context.Context, schema workflow.Schema) (err error) {
 	if s.client, err = newClient(s.url, s.config.Headers, s.config.Timeout); err != nil {
 		return err
 	}
 	s.encoder = json.NewEncoder(schema)
-	if s.spool, err = os.CreateTemp("", "troupe-http-"); err != nil {
-		return workflow.FileError("http.Open", os.TempDir(), err)
-	}
-	s.out = bufio.NewWriter(s.spool)
-	// What is open is there without its name; where that is not possible, Abort
-	// and Commit remove it.
-	_ = os.Remove(s.spool.Name())
-	return nil
+	s.bodies, err = workflow.NewSpool("http")
+	return err
 }
 
 // Write keeps the rows of a batch.
@@ -133,54 +121,39 @@ func (s *sink) keep() error {
 	if s.config.Form == formArray {
 		s.body = append(s.body, ']')
 	}
-	_, err := s.out.Write(binary.AppendUvarint(nil, uint64(len(s.body))))
-	if err == nil {
-		_, err = s.out.Write(s.body)
-	}
+	err := s.bodies.Append(s.body)
 	s.body, s.rows = s.body[:0], 0
-	return workflow.FileError("http.Write", s.spool.Name(), err)
+	return err
 }
 
 // Prepare makes the last body.
 func (s *sink) Prepare(context.Context) error {
-	err := s.keep()
-	if err == nil {
-		err = workflow.FileError("http.Prepare", s.spool.Name(), s.out.Flush())
+	if err := s.keep(); err != nil {
+		return err
 	}
-	return err
+	return s.bodies.Flush()
 }
 
 // Commit makes the requests, one after the other.
 func (s *sink) Commit(ctx context.Context) error {
-	if _, err := s.spool.Seek(0, io.SeekStart); err != nil {
-		return workflow.FileError("http.Commit", s.spool.Name(), err)
-	}
-	in := bufio.NewReader(s.spool)
-	for {
-		n, err := binary.ReadUvarint(in)
-		if errors.Is(err, io.EOF) {
-			return s.close()
-		}
+	for body, err := range s.bodies.Records() {
 		if err == nil {
-			s.body = append(s.body[:0], make([]byte, n)...)
-			_, err = io.ReadFull(in, s.body)
+			err = s.send(ctx, body)
 		}
 		if err != nil {
-			return workflow.FileError("http.Commit", s.spool.Name(), err)
-		}
-		if err := s.send(ctx); err != nil {
 			return err
 		}
 	}
+	return s.close()
 }
 
-func (s *sink) send(ctx context.Context) error {
+func (s *sink) send(ctx context.Context, body []byte) error {
 	form := "application/json"
 	if s.config.Form == formLines {
 		form = "application/x-ndjson"
 	}
 	header := http.Header{"Content-Type": {form}, "Idempotency-Key": {fmt.Sprintf("%s/%d", s.key, s.sent)}}
-	if _, err := s.client.do(ctx, s.config.Method, s.url, s.body, header, answerMax); err != nil {
+	if _, err := s.client.do(ctx, s.config.Method, s.url, body, header, answerMax); err != nil {
 		err = failed("http.Commit", s.config.Method, s.url, err)
 		if s.sent > 0 {
 			f := fault.From(err)
@@ -200,12 +173,5 @@ func (s *sink) close() error {
 	if s.client != nil {
 		s.client.close()
 	}
-	if s.spool == nil {
-		return nil
-	}
-	name := s.spool.Name()
-	err := s.spool.Close()
-	s.spool = nil
-	_ = os.Remove(name) // it has no name already where that is possible
-	return workflow.FileError("http.Close", name, err)
+	return s.bodies.Close()
 }

@@ -1,0 +1,41 @@
+// Package kafka reads rows from and writes rows to topics of Kafka, or of any
+// server that speaks its protocol: the node types source.kafka and sink.kafka.
+//
+// # Source
+//
+// A run reads a part of a topic that has an end: by default, the messages that are
+// there when it opens; with for, those of a time; with max_rows, not more. Where
+// it begins is what the group has committed, or what start says. What a run is
+// going to read is recorded in the run before it is read ([workflow.Journal]), so
+// that a run which is done again reads the same messages. The group's offsets are
+// committed when the sinks have committed, and never set back
+// ([workflow.Acknowledger]). So each message is in the result of one run, and a
+// sink that keeps the key of a run with its rows, such as sink.sql, has it once.
+//
+// The source is no member of the group: it takes no part in the assignment of
+// partitions, and cannot share a group with consumers that do. Two runs that read
+// for the same group at a time both get the messages: give the node
+//
+//	concurrency: {limit: 1, key: GROUP}
+//
+// Only committed messages of transactions are read. A message that cannot be read
+// as declared is set aside with its topic, partition and offset.
+//
+// # Sink
+//
+// Rows wait in a temporary file until every sink of the run is ready. Then they
+// are written in one transaction, so that consumers that read committed messages
+// see all of them or none. The same transaction commits an offset for a group that
+// is named for the run's key, which is how a run that is done again finds that its
+// rows are there: exactly once, as long as the server keeps the offsets of that
+// group, by default seven days. With transactional: false, for servers without
+// transactions, the promise is at least once, and nothing is taken back.
+//
+// The producer is idempotent and waits for all in-sync replicas. Messages with the
+// same key go to the same partition, by the hash that Kafka's own clients use.
+package kafka
+
+import "github.com/troupe-dev/troupe/workflow"
+
+// Register adds the node types source.kafka and sink.kafka.
+func Register(r *workflow.Registry) { r.Add(sourceType, sinkType) }
