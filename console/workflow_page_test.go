@@ -133,7 +133,7 @@ func TestRunPage(t *testing.T) {
 func clean(t *testing.T, b *browser) {
 	t.Helper()
 	for _, m := range b.said() {
-		if !strings.Contains(m, "status of 40") {
+		if !strings.Contains(m, "status of 400") {
 			t.Errorf("the browser's console is not clean: %s", m)
 		}
 	}
@@ -194,6 +194,11 @@ func pageTabs(t *testing.T, b *browser) {
 	b.run(t, "its details", chromedp.Click(chromedp.CSS(`.event-row`)))
 	b.until(t, `document.querySelector(".event-detail pre").textContent.includes("NodeFailed") && location.search.includes("event=")`)
 	b.shoot(t, "run-history")
+	b.run(t, "logs", click(".tab", "Logs"))
+	b.until(t, `[...document.querySelectorAll(".log-row .l-text")].some(e => e.textContent.includes("no stamp"))`)
+	b.shoot(t, "run-logs")
+	b.run(t, "only warnings", chromedp.Evaluate[chromedp.Void](`(e => { e.value = "ERROR"; e.dispatchEvent(new Event("change")); })(document.querySelector(".logs select"))`))
+	b.until(t, `document.querySelectorAll(".log-row").length === 0 && location.search.includes("level=ERROR")`)
 	b.run(t, "result", click(".tab", "Result"))
 	b.until(t, `document.querySelectorAll(".tabbed table.data tbody tr").length === 200`)
 	b.run(t, "open a node", chromedp.Evaluate[chromedp.Void](seen(`.graph [data-node="truck"]`)+`.dispatchEvent(new MouseEvent("click", { bubbles: true }))`))

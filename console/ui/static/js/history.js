@@ -81,6 +81,7 @@ export class History {
     this.close();
     this.#id = id;
     this.#jump = Number(query.get("event")) || 0;
+    if (this.#visible) this.#begin();
     this.#narrow({ node: query.get("of") ?? "", type: query.get("type") ?? "" }, false);
   }
 
@@ -99,7 +100,23 @@ export class History {
   /** visible says whether the history is on display; only then it is read. */
   visible(on) {
     this.#visible = on;
-    if (on) this.list.refresh();
+    if (!on) return;
+    if (this.#id && !this.#total) this.#begin();
+    this.list.refresh();
+  }
+
+  /** begin reads the first page: it tells how many there are, before the run itself is known. */
+  async #begin() {
+    const id = this.#id;
+    try {
+      const { events, total } = await get(`/api/runs/${encodeURIComponent(id)}/history?after=0&limit=${PAGE}`);
+      if (id !== this.#id) return;
+      this.#pages.put(0, events);
+      this.#began ||= Date.parse(events[0]?.at);
+      this.#grow(total);
+    } catch {
+      // the page of the run says what is wrong
+    }
   }
 
   /** update hears of the run: its history may have grown. */

@@ -116,6 +116,7 @@ const stream = new Stream({
     tell("runs", list);
   },
   workflows: (list) => tell("workflows", list),
+  schedules: (changes) => tell("schedules", changes),
   run: (view) => {
     tell("run", view);
     if (wanted.page) return; // the page of a run asked for it, not the node's

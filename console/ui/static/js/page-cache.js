@@ -34,6 +34,11 @@ export class PageCache {
     return this.#pages.get(Math.floor(index / this.#size))?.[index % this.#size];
   }
 
+  /** put keeps a page that has been read already. */
+  put(page, items) {
+    this.#pages.set(page, items);
+  }
+
   /** want says which items can be seen; those missing are read if they stay in view. */
   want(first, last) {
     this.#wanted = [Math.floor(first / this.#size), Math.floor(last / this.#size)];

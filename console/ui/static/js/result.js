@@ -49,7 +49,8 @@ export class Result {
     this.#run = run.id;
     this.#state = run.state;
     if (!run.nodes.some((n) => n.id === this.#sink)) this.#sink = "";
-    if (run.state === "completed") this.#load(0);
+    if (run.state === "completed" && !run.nodes.some((n) => n.artifact)) this.#empty("This run wrote no table.");
+    else if (run.state === "completed") this.#load(0);
     else if (run.state === "failed" || run.state === "cancelled") this.#empty(`This run ${run.state === "failed" ? "failed" : "was cancelled"} and left no result.`);
     else if (this.#part("body").hidden) this.#empty("The table appears here when the run completes.");
     else if (other) setText(this.#part("count"), `${this.#part("count").textContent}, from the run before`);

@@ -140,7 +140,7 @@ export class VirtualList {
 
   #draw() {
     const view = this.element.clientHeight;
-    if (view === 0) return; // not on display
+    if (view === 0 && this.#count > 0) return; // not on display
     const first = Math.max(0, Math.floor(this.#top / this.#row) - OVERSCAN);
     const last = Math.min(this.#count - 1, Math.ceil((this.#top + view) / this.#row) + OVERSCAN);
     for (const [i, el] of this.#shown) {

@@ -7,6 +7,7 @@ import { get } from "./api.js";
 import { command, commandLine } from "./cli.js";
 import { Graph, shapeOf } from "./graph.js";
 import { Refresher, listen } from "./live.js";
+import { Rollout } from "./rollout.js";
 import { setQuery, titled } from "./router.js";
 import { runLink, took } from "./runs.js";
 import { StartForm } from "./start-form.js";
@@ -39,12 +40,13 @@ export class WorkflowPage {
     this.text = h("pre", { class: "json definition", tabindex: "0" });
     this.form = new StartForm();
     this.versions = new Versions({ onShow: (version) => this.#show(version), onChanged: () => this.#reload() });
+    this.rollout = new Rollout({ onChanged: () => this.#reload() });
     this.runs = h("div", { class: "recent" });
     this.tabs = new Tabs({
       label: "The workflow",
       tabs: [
         ["start", "Start", this.form], ["runs", "Last runs", { element: this.runs, visible: (on) => on && this.#refresher.ask() }], ["versions", "Versions", this.versions],
-        ["definition", "Definition", { element: this.text }],
+        ["rollout", "Rollout", this.rollout],        ["definition", "Definition", { element: this.text }],
       ],
       onPick: () => this.#remember(),
     });
@@ -63,6 +65,7 @@ export class WorkflowPage {
     setText(this.heading, name);
     this.#wanted = Number(query.get("version")) || 0;
     this.tabs.pick(query.get("tab") ?? "start");
+    this.rollout.visible(this.tabs.picked === "rollout");
     if (other) {
       this.#view = null;
       this.#selected = "";
@@ -79,6 +82,7 @@ export class WorkflowPage {
     for (const stop of this.#stop) stop();
     this.#stop = [];
     this.#refresher.stop();
+    this.rollout.visible(false);
     this.#name = "";
   }
 
@@ -96,6 +100,7 @@ export class WorkflowPage {
       const view = await get(`${path}/versions/${this.#wanted || active.version}`);
       if (name !== this.#name) return;
       this.#view = view;
+      this.rollout.open(name, active.version);
       this.problem.hidden = true;
       this.#draw();
     } catch (err) {

@@ -128,6 +128,7 @@ function lastRun(r) {
 
 /** rollout says in a line how far a change is, and how its runs do. */
 function rollout(name, r) {
-  const arm = (a) => (a ? `v${a.version}: ${int(a.runs)} runs, ${int(a.failed)} failed` : "");
-  return [h("a", { class: "plain", href: `/workflows/${encodeURIComponent(name)}?tab=rollout` }, `${r.state}, ${r.percent} %`), h("span", { class: "faded" }, [" ", arm(r.candidate_arm)].filter(Boolean).join(""))];
+  const arms = (r.arms ?? []).map((a) => `v${a.version}: ${int(a.runs)} runs, ${int(a.failed)} failed`).join(" · ");
+  const share = r.state === "active" && r.candidate ? `v${r.candidate} at ${r.percent} %` : r.state.replace("_", " ");
+  return [h("a", { class: "plain", href: `/workflows/${encodeURIComponent(name)}?tab=rollout`, title: r.reason }, share), h("span", { class: "faded" }, ` ${arms}`)];
 }

@@ -1,0 +1,129 @@
+// How a version of a workflow gets its runs: a canary that goes on in steps, or a
+// split between versions; with the figures of each.
+
+import { h } from "./dom.js";
+import { duration, int, moment } from "./format.js";
+import { del, get, put } from "./api.js";
+import { command, commandLine } from "./cli.js";
+import { ask } from "./dialog.js";
+import { Refresher, listen } from "./live.js";
+
+const TONES = { active: "active", completed: "good", rolled_back: "bad", ended: "idle" };
+
+const percent = (share) => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
+
+const latency = (ns) => (ns > 0 ? duration(ns / 1e9) : "–");
+
+export class Rollout {
+  #name = "";
+  #active = 0;
+  #versions = [];
+  #stop = null;
+  #visible = false;
+  #onChanged;
+  #refresher = new Refresher(() => this.#read(), 1500);
+
+  /** onChanged() is called when another version may be the active one. */
+  constructor({ onChanged }) {
+    this.#onChanged = onChanged;
+    this.element = h("div", { class: "rollout" });
+  }
+
+  /** open shows the rollout of a workflow whose active version is that. */
+  open(name, active) {
+    if (name !== this.#name) this.element.replaceChildren();
+    this.#name = name;
+    this.#active = active;
+    if (this.#visible) this.#refresher.ask();
+  }
+
+  /** visible says whether it is on display; only then it is read, and kept up to date. */
+  visible(on) {
+    this.#visible = on;
+    this.#stop?.();
+    this.#stop = on ? listen("runs", () => this.#refresher.ask()) : null;
+    if (on) this.#refresher.ask();
+    else this.#refresher.stop();
+  }
+
+  #path() {
+    return `/api/workflows/${encodeURIComponent(this.#name)}`;
+  }
+
+  async #read() {
+    const name = this.#name;
+    if (!name) return;
+    try {
+      const [{ versions }, rollout] = await Promise.all([get(`${this.#path()}/versions`), get(`${this.#path()}/rollout`).catch((err) => {
+        if (err.status === 404) return null;
+        throw err;
+      })]);
+      if (name !== this.#name) return;
+      this.#versions = versions;
+      this.#draw(rollout);
+    } catch (err) {
+      if (name === this.#name) this.element.replaceChildren(h("p", { class: "empty", "data-tone": "bad" }, `The rollout could not be read: ${err.message}`));
+    }
+  }
+
+  #draw(r) {
+    const focused = this.element.contains(document.activeElement) ? document.activeElement.textContent : "";
+    const begin = h("button", { type: "button", disabled: this.#versions.length < 2, onclick: () => this.#begin() }, "Roll out a version…");
+    const active = r?.state === "active";
+    this.element.replaceChildren(
+      r ? this.#state(r) : h("p", { class: "quiet-text" }, this.#versions.length < 2
+        ? "There is one version. Deploy a changed definition, and it can be given a small share of the runs first."
+        : "All new runs begin with the active version. A rollout gives another one a share of them that grows in steps, and takes it back by itself if it does worse."),
+      h("div", { class: "actions start" }, active ? [h("button", { type: "button", class: "danger", onclick: () => this.#end(r) }, "End it…")] : [begin]),
+      command(commandLine("troupe", "workflow", "rollout", this.#name)));
+    if (focused) [...this.element.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
+  }
+
+  #state(r) {
+    const what = r.split?.length ? "A split" : `Version ${r.candidate} in place of ${r.stable}`;
+    const step = r.step && r.steps?.length ? `step ${r.step} of ${r.steps.length}: ${r.percent} % of the runs` : "";
+    return h("div", {},
+      h("p", { class: "rollout-state" }, h("b", {}, what), h("span", { class: "badge", "data-tone": TONES[r.state] ?? "idle" }, r.state.replace("_", " ")), h("span", {}, step), r.due ? h("span", { class: "faded" }, `not before ${moment(r.due)}`) : null),
+      r.reason ? h("p", { class: "quiet-text" }, r.reason) : null,
+      h("div", { class: "table-scroll" }, h("table", { class: "list", "aria-label": "Figures of the versions" },
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Version"), ["Share", "Runs", "Completed", "Failed", "Error rate", "Half below", "95 % below"].map((t) => h("th", { scope: "col", class: "number" }, t)))),
+        h("tbody", {}, (r.arms ?? []).map((a) => h("tr", {}, h("th", { scope: "row" }, `v${a.version}`, h("span", { class: "faded" }, a.version === r.candidate ? " candidate" : a.version === r.stable ? " stable" : "")),
+          [`${a.percent} %`, int(a.runs), int(a.completed), int(a.failed), percent(a.error_rate), latency(a.p50_ns), latency(a.p95_ns)].map((t) => h("td", { class: "number" }, t))))))),
+      h("ol", { class: "rollout-changes", "aria-label": "What became of it" }, (r.changes ?? []).toReversed().slice(0, 10).map((c) => h("li", {}, h("time", { class: "faded num", datetime: c.at }, moment(c.at)), h("span", { "data-tone": TONES[c.state] }, `${c.percent} %`), h("span", {}, c.reason)))));
+  }
+
+  #begin() {
+    const others = this.#versions.filter((v) => v.version !== this.#active);
+    const steps = (text) => text.split(/[\s,]+/).filter(Boolean).map(Number);
+    ask({
+      title: "Roll out a version", label: "Begin",
+      text: `Version ${this.#active} keeps the other runs. The rollout goes back to it by itself if the new version fails or takes too long.`,
+      fields: [
+        { name: "candidate", label: "Version", type: "select", choices: others.map((v) => [String(v.version), `v${v.version}${v.comment ? ` · ${v.comment}` : ""}`]) },
+        { name: "steps", label: "Shares in percent", value: "5, 20, 100", hint: "Rising; the last one is 100." },
+        { name: "step_after", label: "Each step takes at least", value: "10m" },
+        { name: "min_runs", label: "Runs of the version in each step, at least", type: "number", min: 1, step: 1, value: 20 },
+      ],
+      cli: (v) => commandLine("troupe", "workflow", "rollout", this.#name, "--to", v.candidate, "--steps", steps(v.steps).join(","), "--step-after", v.step_after, "--min-runs", v.min_runs),
+      act: async (v) => {
+        await put(`${this.#path()}/rollout`, { candidate: Number(v.candidate), steps: steps(v.steps), step_after: v.step_after, min_runs: Number(v.min_runs) || 0 });
+        this.#refresher.ask();
+        return "The rollout has begun.";
+      },
+    });
+  }
+
+  #end(r) {
+    ask({
+      title: "End the rollout", label: "End the rollout", danger: true,
+      text: `All new runs begin with version ${r.stable} again. Runs under way stay with theirs. To keep the new version, make it the active one on the tab Versions instead.`,
+      cli: () => commandLine("troupe", "workflow", "rollout", this.#name, "--end"),
+      act: async () => {
+        await del(`${this.#path()}/rollout`);
+        this.#onChanged();
+        this.#refresher.ask();
+        return "The rollout has ended.";
+      },
+    });
+  }
+}
