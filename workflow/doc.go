@@ -56,6 +56,12 @@
 //	    type: join                # a type with named inputs
 //	    from: {left: wet, right: places}
 //	    with: {on: [place]}
+//	  - id: rate
+//	    type: map
+//	    from: joined
+//	    parallel: 4               # batches at a time; rows leave in their order
+//	    overflow: wait            # or drop, or fail: where queue_batches wait already
+//	    with: {columns: {inches: precipitation / 25.4}}
 //	  - id: dry
 //	    type: sink.csv
 //	    from: wet.else            # another output of the node than "out"

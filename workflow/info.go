@@ -147,6 +147,9 @@ type NodeInfo struct {
 	Made int64 `json:"made"`
 	// Batches counts the batches that came in; of a source, those it read.
 	Batches int64 `json:"batches"`
+	// Dropped counts rows that found no room in front of the node and are not
+	// among RowsIn: its overflow is "drop".
+	Dropped int64 `json:"dropped,omitempty"`
 	// Duration is the time from the node's first work to its last.
 	Duration time.Duration `json:"duration_ns"`
 	// Artifact is where a sink's result is to be found. It is set while the

@@ -146,6 +146,8 @@ type (
 		Heartbeat   time.Duration    `yaml:"heartbeat" doc:"A task that is not heard of for this long is tried again. 0: tasks need not be heard of."`
 		Concurrency *concurrencyText `yaml:"concurrency" doc:"How many may be under way at a time."`
 		Rate        *rateText        `yaml:"rate" doc:"How many may begin in a second."`
+		Parallel    int              `yaml:"parallel" doc:"How many batches a transform works on at a time, if it looks at each row alone. Rows leave in their order."`
+		Overflow    string           `yaml:"overflow" doc:"What happens to rows that come while queue_batches wait in front of the node: wait, drop or fail."`
 		Priority    int              `yaml:"priority" doc:"Who goes first where nodes compete: the higher number."`
 		Do          []nodeText       `yaml:"do" doc:"The nodes of a foreach or a loop."`
 		Undo        *undoText        `yaml:"undo" doc:"A task that undoes the node if the run fails or is cancelled later."`

@@ -54,9 +54,10 @@ type nodeActor struct {
 	left  int                  // edges into the node that have not ended
 	leads map[string]int       // of them, those into each named input
 
-	source Source
-	change Transform
-	sink   Sink
+	source  Source
+	change  Transform
+	sink    Sink
+	workers workers // of a transform that works on several batches at a time
 
 	opened    bool // Open was called, whatever came of it
 	committed bool
@@ -67,17 +68,22 @@ type nodeActor struct {
 
 // outEdge is an edge that leaves the node.
 type outEdge struct {
-	track *edgeTrack
-	to    actor.Ref[nodeMessage]
+	track    *edgeTrack
+	to       actor.Ref[nodeMessage]
+	node     *nodeTrack // that it leads to
+	overflow string     // of that node
 }
 
 // newNodeActor makes the actor of a node. The nodes that it feeds are among
 // the given ones.
 func newNodeActor(r *flow, t *nodeTrack, boss actor.Ref[input], nodes map[string]actor.Ref[nodeMessage]) *nodeActor {
 	n := &nodeActor{run: r, track: t, boss: boss, plan: r.definition.plans[t.node.ID], outs: map[string][]outEdge{}, leads: map[string]int{}}
+	n.workers.most = n.plan.parallel
 	for _, e := range r.edges {
 		if e.edge.From == t.node.ID {
-			n.outs[e.edge.Handle] = append(n.outs[e.edge.Handle], outEdge{track: e, to: nodes[e.edge.To]})
+			n.outs[e.edge.Handle] = append(n.outs[e.edge.Handle], outEdge{
+				track: e, to: nodes[e.edge.To], node: r.node(e.edge.To), overflow: r.definition.plans[e.edge.To].overflow,
+			})
 		}
 		if e.edge.To == t.node.ID {
 			n.left++
@@ -141,7 +147,12 @@ func (n *nodeActor) handle(ctx *actor.Context[nodeMessage], m nodeMessage) error
 			return n.write(m.batch)
 		}
 		m.batch.Input = m.edge.edge.Input
+		if n.workers.most > 1 {
+			return n.begin(ctx.Self(), m.batch)
+		}
 		return n.apply(m.batch)
+	case batchApplied:
+		return n.passReady()
 	case edgeEnded:
 		return n.edgeEnded(m.edge.edge.Input)
 	case prepareSink:
@@ -180,6 +191,9 @@ func (n *nodeActor) acknowledge() error {
 func (n *nodeActor) edgeEnded(input string) error {
 	n.left--
 	n.leads[input]--
+	if err := n.passAll(); err != nil {
+		return err
+	}
 	if e, ok := n.change.(InputEnder); ok && input != "" && n.leads[input] == 0 {
 		out, err := e.InputEnded(n.run.ctx, input)
 		if err := n.flushed(out, err); err != nil {
@@ -284,6 +298,11 @@ func (n *nodeActor) read(ctx *actor.Context[nodeMessage]) error {
 // apply hands a batch to the transform and passes on what it made of it.
 func (n *nodeActor) apply(batch Batch) error {
 	out, err := n.change.Apply(n.run.ctx, batch)
+	return n.applied(batch, out, err)
+}
+
+// applied passes on what the transform has made of a batch.
+func (n *nodeActor) applied(batch Batch, out Output, err error) error {
 	if err != nil {
 		return n.fault("failed on "+batch.describe(), err)
 	}
@@ -348,15 +367,42 @@ func (n *nodeActor) emit(handle string, batch Batch) error {
 	}
 	n.track.rowsOut.Add(int64(len(batch.Rows)))
 	size := n.run.definition.BatchRows
+	if n.plan.batchRows > 0 {
+		size = n.plan.batchRows
+	}
 	for start := 0; start < len(batch.Rows); start += size {
 		part := batch.slice(start, min(start+size, len(batch.Rows)))
 		for _, e := range n.outs[handle] {
-			if err := e.to.Tell(n.run.ctx, rowsArrived{edge: e.track, batch: part}); err != nil {
-				return n.toldNobody(err)
+			if err := n.send(e, part); err != nil {
+				return err
 			}
-			e.track.sent.Add(int64(len(part.Rows)))
 		}
 	}
+	return nil
+}
+
+// send sends a batch over an edge. Where there is no room in front of the next
+// node, that node's overflow says what happens.
+func (n *nodeActor) send(e outEdge, part Batch) error {
+	m := rowsArrived{edge: e.track, batch: part}
+	err := e.to.TryTell(m)
+	if err != nil && errors.Is(err, actor.ErrMailboxFull) {
+		switch e.overflow {
+		case overflowDrop:
+			e.node.dropped.Add(int64(len(part.Rows)))
+			return nil
+		case overflowFail:
+			return n.fault("cannot pass rows on", &fault.Error{
+				Code: fault.ResourceExhausted, Message: fmt.Sprintf("%d batches wait in front of %s", n.run.definition.QueueBatches, e.node.describe()),
+				Hint: "raise queue_batches, or set overflow: wait",
+			})
+		}
+		err = e.to.Tell(n.run.ctx, m)
+	}
+	if err != nil {
+		return n.toldNobody(err)
+	}
+	e.track.sent.Add(int64(len(part.Rows)))
 	return nil
 }
 
@@ -397,6 +443,7 @@ func (n *nodeActor) flushed(out Output, err error) error {
 
 // Stop cleans up: a source is closed, a sink that is not committed is aborted.
 func (n *nodeActor) Stop(*actor.Context[nodeMessage]) error {
+	n.workers.running.Wait() // the context that they work under has ended
 	if !n.opened {
 		return nil
 	}

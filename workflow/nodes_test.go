@@ -65,7 +65,7 @@ func (l *lab) registry() *Registry {
 	l.sinks = map[string]*memorySink{}
 	return NewRegistry(
 		SourceType[columnsConfig]{Name: "source.rows", Doc: "Makes rows.", Plan: l.planSource},
-		TransformType[whereConfig]{Name: "filter", Doc: "Keeps rows.", Side: []string{"else"}, Plan: l.planFilter},
+		TransformType[whereConfig]{Name: "filter", Doc: "Keeps rows.", Side: []string{"else"}, Parallel: true, Plan: l.planFilter},
 		TransformType[setConfig]{Name: "compute", Doc: "Adds columns.", Plan: l.planSet},
 		TransformType[sumConfig]{Name: "sum", Doc: "Sums up a column.", Plan: l.planSum},
 		TransformType[emptyConfig]{Name: "pairs", Doc: "Pairs rows up.", Inputs: []string{"left", "right"}, Plan: l.planPairs},

@@ -69,6 +69,10 @@ type plan struct {
 	control   *control
 	receives  bool // entries of its journal may come from outside
 	batchRows int  // the most rows in a batch that leaves; 0: as the run has it
+	// alone: each batch can be worked on without the others
+	alone    bool
+	parallel int    // batches that are worked on at a time; 0: one
+	overflow string // what happens to rows for which there is no room
 }
 
 // OutHandle is the handle by which rows leave a node unless an edge names
@@ -129,6 +133,10 @@ type TransformType[C any] struct {
 	Inputs  []string // the names of its inputs, if it has several
 	Side    []string // handles beside "out" by which rows can leave
 	Default C        // the configuration before decoding
+	// Parallel: nodes may be given parallel. Then Apply is called by several
+	// goroutines at a time, and what it gives out leaves in the order of the
+	// batches. For transforms that look at each row alone.
+	Parallel bool
 	// Plan checks a configuration against the rows that come in, see
 	// [Check.Input] and [Check.InputOf]. It reports what is wrong to c, in which case its result
 	// is not used, or tells how the node runs.
@@ -141,6 +149,8 @@ type TransformPlan struct {
 	Schema Schema
 	// Side gives the schemas of the further handles of the type.
 	Side map[string]Schema
+	// BatchRows is the most rows in a batch that leaves. 0: as the run has it.
+	BatchRows int
 	// New makes the transform of one run.
 	New func(env *Env) (Transform, error)
 }
@@ -164,7 +174,7 @@ func (t TransformType[C]) check(c *Check) plan {
 		return plan{}
 	}
 	p := t.Plan(c, config)
-	out := plan{schemas: map[string]Schema{OutHandle: p.Schema}, change: p.New}
+	out := plan{schemas: map[string]Schema{OutHandle: p.Schema}, change: p.New, batchRows: p.BatchRows, alone: t.Parallel}
 	for _, handle := range t.Side {
 		out.schemas[handle] = p.Side[handle]
 	}

@@ -333,6 +333,7 @@ func (l *loader) settings(s *stepDef, n *graphNode) {
 		s.priority = t.Priority
 	}
 	l.limits(s, n)
+	l.rowSettings(n)
 	if t.Undo != nil {
 		l.undo(s, n)
 	}
@@ -404,6 +405,42 @@ func (l *loader) limits(s *stepDef, n *graphNode) {
 		if r.Key != "" {
 			s.limits.rateRaw, s.limits.rateKey = r.Key, template("rate.key", r.Key)
 		}
+	}
+}
+
+// What happens to rows for which there is no room in front of a node.
+const (
+	overflowWait = "wait"
+	overflowDrop = "drop"
+	overflowFail = "fail"
+)
+
+// rowSettings reads how rows come into a node.
+func (l *loader) rowSettings(n *graphNode) {
+	p, planned := l.definition.plans[n.ID]
+	if parallel := n.text.Parallel; parallel != 0 {
+		switch {
+		case parallel < 0 || parallel > ParallelMax:
+			l.report(n.at.At("parallel"), "", "%d is out of range; expected 1 to %d", parallel, ParallelMax)
+		case planned && !p.alone:
+			k, _ := n.at.Key("parallel")
+			l.report(k, "set it at nodes that look at each row alone, such as filter, map or jq", "a %s cannot work on several batches at a time", n.Type)
+		}
+		p.parallel = parallel
+	}
+	if overflow := n.text.Overflow; overflow != "" {
+		known := []string{overflowWait, overflowDrop, overflowFail}
+		switch {
+		case !slices.Contains(known, overflow):
+			l.problems = append(l.problems, n.at.At("overflow").Unknown("overflow", overflow, known))
+		case n.Role != RoleTransform && n.Role != RoleSink:
+			k, _ := n.at.Key("overflow")
+			l.report(k, "set it at a transform or a sink", "no rows come into a %s", n.Type)
+		}
+		p.overflow = overflow
+	}
+	if planned {
+		l.definition.plans[n.ID] = p
 	}
 }
 

@@ -24,6 +24,7 @@ type nodeTrack struct {
 	held     atomic.Int64
 	made     atomic.Int64
 	batches  atomic.Int64
+	dropped  atomic.Int64 // rows that found no room in front of the node
 
 	mu       sync.Mutex
 	state    State
@@ -83,7 +84,7 @@ func (t *nodeTrack) info() (NodeInfo, []Reject) {
 	n := NodeInfo{
 		ID: t.node.ID, Type: t.node.Type, Role: t.node.Role, State: t.state, ActorPath: t.path,
 		RowsIn: t.rowsIn.Load(), RowsOut: t.rowsOut.Load(), Rejected: t.rejected.Load(), Filtered: t.filtered.Load(),
-		Held: t.held.Load(), Made: t.made.Load(), Batches: t.batches.Load(),
+		Held: t.held.Load(), Made: t.made.Load(), Batches: t.batches.Load(), Dropped: t.dropped.Load(),
 		Duration: t.worked.Sub(t.began), Artifact: t.artifact,
 	}
 	switch {

@@ -123,7 +123,7 @@ func TestNodes(t *testing.T) {
 	t.Parallel()
 	r := troupe(t, "nodes")
 	r.expect(t, exitOK)
-	for _, want := range []string{"source.csv", "filter", "compute", "aggregate", "sink.csv"} {
+	for _, want := range []string{"source.csv", "filter", "map", "aggregate", "sink.csv"} {
 		if !strings.Contains(r.stdout, "\n"+want) {
 			t.Errorf("%s is not listed:\n%s", want, r.stdout)
 		}

@@ -87,7 +87,7 @@ func Example_filterElse() {
 func Example_compute() {
 	show(`
   - id: shared
-    type: compute
+    type: map
     from: days
     with:
       columns:

@@ -15,10 +15,11 @@ type FilterConfig struct {
 }
 
 var filterType = workflow.TransformType[FilterConfig]{
-	Name:    "filter",
-	Doc:     "Keeps the rows for which a condition is true. The others can be taken from the output else, and are dropped if nothing does.",
-	Example: `where: temp_max >= temp_min && weather != 'fog'`,
-	Side:    []string{elseHandle},
+	Name:     "filter",
+	Doc:      "Keeps the rows for which a condition is true. The others can be taken from the output else, and are dropped if nothing does.",
+	Example:  `where: temp_max >= temp_min && weather != 'fog'`,
+	Parallel: true,
+	Side:     []string{elseHandle},
 	Plan: func(c *workflow.Check, config FilterConfig) workflow.TransformPlan {
 		where, ok := c.CompileTo("where", config.Where, workflow.KindBool)
 		if !ok {

@@ -34,7 +34,8 @@ var jqType = workflow.TransformType[JQConfig]{
 	Name: "jq",
 	Doc: "Changes rows by a filter of jq (https://jqlang.org), which may make several of one. Rows for which it fails, or whose results are not as declared, are set aside. " +
 		"A row has at most 10,000 results and 5 seconds.",
-	Example: "filter: '. as $row | .tags[] | {id: $row.id, tag: .}'\njson: [tags]\ncolumns: {id: int, tag: string}",
+	Example:  "filter: '. as $row | .tags[] | {id: $row.id, tag: .}'\njson: [tags]\ncolumns: {id: int, tag: string}",
+	Parallel: true,
 	Plan: func(c *workflow.Check, config JQConfig) workflow.TransformPlan {
 		if len(config.Filter) > FilterMax {
 			c.Errorf("filter", "the filter has %d bytes; at most %d are allowed", len(config.Filter), FilterMax)

@@ -49,6 +49,7 @@ var selectType = workflow.TransformType[SelectConfig]{
 	Example: `columns:
   day: date
   rain_mm: precipitation`,
+	Parallel: true,
 	Plan: func(c *workflow.Check, config SelectConfig) workflow.TransformPlan {
 		if len(config.Columns) == 0 {
 			c.Report("columns", "no columns are selected", "name at least one")
@@ -71,9 +72,10 @@ type RenameConfig struct {
 }
 
 var renameType = workflow.TransformType[RenameConfig]{
-	Name:    "rename",
-	Doc:     "Gives columns other names and leaves the rest as it is.",
-	Example: `columns: {precipitation: rain_mm}`,
+	Name:     "rename",
+	Doc:      "Gives columns other names and leaves the rest as it is.",
+	Example:  `columns: {precipitation: rain_mm}`,
+	Parallel: true,
 	Plan: func(c *workflow.Check, config RenameConfig) workflow.TransformPlan {
 		columns := c.Input().Columns()
 		from := make([]int, len(columns))

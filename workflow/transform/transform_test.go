@@ -53,11 +53,11 @@ func TestFilterThatKeepsAllCopiesNothing(t *testing.T) {
 }
 
 // Req W2
-func TestCompute(t *testing.T) {
+func TestMap(t *testing.T) {
 	t.Parallel()
 	in := days(t)
 	before := show(in.Rows[0])
-	c, schema := build(t, computeType, weather, `
+	c, schema := build(t, mapType, weather, `
 columns:
   rain: rain / 10.0
   rate: 12 / n
@@ -176,8 +176,8 @@ func TestProblems(t *testing.T) {
 		{`where: rainn > 1.0`, planOf(filterType), []string{`w.yaml:8:14: nodes[1].with.where: `, `"rainn"`, `did you mean "rain"?`}},
 		{`where: n + 1`, planOf(filterType), []string{`w.yaml:8:14: `, "gives int; expected bool"}},
 		{`wher: n > 1`, planOf(filterType), []string{`w.yaml:8:7: `, `did you mean "where"?`}},
-		{"columns: {}", planOf(computeType), []string{"there is nothing to compute"}},
-		{"columns: {a: n +}", planOf(computeType), []string{"w.yaml:8:"}},
+		{"columns: {}", planOf(mapType), []string{"there is nothing to compute"}},
+		{"columns: {a: n +}", planOf(mapType), []string{"w.yaml:8:"}},
 		{"columns: [sky, dayy]", planOf(selectType), []string{`w.yaml:8:22: nodes[1].with.columns[1]: `, `did you mean "day"?`}},
 		{"columns: {a: dayy}", planOf(selectType), []string{`w.yaml:8:20: nodes[1].with.columns.a: `, `did you mean "day"?`}},
 		{"columns: [day, day]", planOf(selectType), []string{`column "day" stands twice`}},
@@ -236,15 +236,16 @@ func TestExamplesOfTypes(t *testing.T) {
 	r := workflow.NewRegistry()
 	Register(r)
 	for _, err := range []error{
-		exampleOf(filterType, schema), exampleOf(computeType, schema), exampleOf(selectType, schema), exampleOf(renameType, without(schema, "rain_mm")),
+		exampleOf(filterType, schema), exampleOf(mapType, schema), exampleOf(selectType, schema), exampleOf(renameType, without(schema, "rain_mm")),
 		exampleOf(aggregateType, without(schema, "rain_mm")), exampleOf(sortType, schema), exampleOf(limitType, schema),
 		exampleOf(windowType, stations), exampleOf(distinctType, stations), exampleOf(jqType, stations),
+		exampleOf(batchType, stations), exampleOf(throttleType, stations),
 	} {
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	if n := len(r.Types()) - len(workflow.NewRegistry().Types()); n != 11 {
+	if n := len(r.Types()) - len(workflow.NewRegistry().Types()); n != 13 {
 		t.Errorf("%d types are registered", n)
 	}
 }

@@ -6,25 +6,31 @@ import (
 	"github.com/troupe-dev/troupe/workflow"
 )
 
-// ComputeConfig is the "with" block of a node of the type compute.
-type ComputeConfig struct {
+// MapConfig is the "with" block of a node of the type map.
+type MapConfig struct {
 	Columns workflow.Mapping[workflow.Expr] `yaml:"columns,required" doc:"Expressions by the name of the column that gets their result. They see the columns that come in, not each other."`
+	Keep    bool                            `yaml:"keep" doc:"Whether the columns that come in stay. If not, the rows have the computed columns alone, in their order."`
 }
 
-var computeType = workflow.TransformType[ComputeConfig]{
-	Name: "compute",
-	Doc:  "Adds columns that are computed from the others. A column of a name that is there already is replaced in its place.",
+var mapType = workflow.TransformType[MapConfig]{
+	Name: "map",
+	Doc:  "Makes a row of each row by expressions: adds columns that are computed from the others, or keeps those alone. A column of a name that is there already is replaced in its place.",
 	Example: `columns:
   temp_mean: (temp_max + temp_min) / 2.0
   month: month(date)`,
-	Plan: planCompute,
+	Default:  MapConfig{Keep: true},
+	Parallel: true,
+	Plan:     planMap,
 }
 
-func planCompute(c *workflow.Check, config ComputeConfig) workflow.TransformPlan {
+func planMap(c *workflow.Check, config MapConfig) workflow.TransformPlan {
 	if len(config.Columns) == 0 {
 		c.Report("columns", "there is nothing to compute", "add NAME: EXPRESSION")
 	}
-	columns := c.Input().Columns()
+	var columns []workflow.Column
+	if config.Keep {
+		columns = c.Input().Columns()
+	}
 	var fields []computed
 	for _, item := range config.Columns {
 		program, ok := c.Compile(workflow.KeyPath("columns", item.Key), item.Value)
@@ -33,7 +39,7 @@ func planCompute(c *workflow.Check, config ComputeConfig) workflow.TransformPlan
 		}
 		at, there := c.Input().Index(item.Key)
 		column := workflow.Column{Name: item.Key, Kind: program.Kind()}
-		if there {
+		if there && config.Keep {
 			columns[at] = column
 		} else {
 			at = len(columns)
@@ -48,7 +54,7 @@ func planCompute(c *workflow.Check, config ComputeConfig) workflow.TransformPlan
 	return workflow.TransformPlan{
 		Schema: schema,
 		New: func(*workflow.Env) (workflow.Transform, error) {
-			return &compute{schema: schema, fields: fields}, nil
+			return &mapping{schema: schema, fields: fields, keep: config.Keep}, nil
 		},
 	}
 }
@@ -60,14 +66,15 @@ type computed struct {
 	program *workflow.Program
 }
 
-type compute struct {
+type mapping struct {
 	stateless
 	schema workflow.Schema
 	fields []computed
+	keep   bool
 }
 
 // Apply computes the columns of each row.
-func (t *compute) Apply(_ context.Context, in workflow.Batch) (workflow.Output, error) {
+func (t *mapping) Apply(_ context.Context, in workflow.Batch) (workflow.Output, error) {
 	out := workflow.Output{Batch: workflow.Batch{Schema: t.schema, File: in.File}}
 	made := workflow.NewRows(len(in.Rows), t.schema.Len())
 	if in.Lines != nil {
@@ -76,7 +83,9 @@ func (t *compute) Apply(_ context.Context, in workflow.Batch) (workflow.Output, 
 	n := 0
 rows:
 	for i, row := range in.Rows {
-		copy(made[n], row)
+		if t.keep {
+			copy(made[n], row)
+		}
 		for _, f := range t.fields {
 			v, err := f.program.Eval(row)
 			if err != nil {
