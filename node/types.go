@@ -7,6 +7,7 @@ import (
 	"github.com/troupe-dev/troupe/workflow/connector/console"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
 	"github.com/troupe-dev/troupe/workflow/connector/http"
+	"github.com/troupe-dev/troupe/workflow/connector/inbox"
 	"github.com/troupe-dev/troupe/workflow/connector/json"
 	"github.com/troupe-dev/troupe/workflow/connector/kafka"
 	"github.com/troupe-dev/troupe/workflow/connector/memory"
@@ -24,6 +25,7 @@ func NodeTypes() *workflow.Registry {
 	console.Register(r, os.Stdout)
 	csv.Register(r)
 	http.Register(r)
+	inbox.Register(r)
 	json.Register(r)
 	kafka.Register(r)
 	memory.Register(r)
