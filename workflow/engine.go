@@ -75,6 +75,8 @@ type Engine struct {
 	cache     definitionCache
 	logs      runLogs
 	rooms     eventRooms
+	keeper    actor.Ref[rolloutMessage]
+	rollouts  rollouts
 
 	mu      sync.Mutex
 	closing bool
@@ -129,6 +131,9 @@ func Open(ctx context.Context, parent actor.Parent, s store.Store, options Engin
 		return nil, err
 	}
 	e.fence = store.Fence{Lease: lease.Name, Epoch: lease.Epoch}
+	if err := e.loadRollouts(ctx); err != nil {
+		return nil, errors.Join(err, s.Release(ctx, lease))
+	}
 	_, err = actor.Spawn(parent, actor.Spec[engineMessage]{
 		Name: e.options.Name, Type: "workflow.engine",
 		New:         func() actor.Behavior[engineMessage] { return &engineActor{engine: e, lease: lease} },
@@ -246,6 +251,14 @@ func (a *engineActor) Start(ctx *actor.Context[engineMessage]) error {
 		return err
 	}
 	a.engine.scheduler = scheduler
+	a.engine.keeper, err = actor.Spawn(ctx, actor.Spec[rolloutMessage]{
+		Name: "rollouts", Type: "workflow.rollouts",
+		New:     func() actor.Behavior[rolloutMessage] { return &rolloutKeeper{engine: a.engine} },
+		Mailbox: actor.Mailbox{Capacity: actor.Unbounded}, // ends of runs, which it takes in at once
+	})
+	if err != nil {
+		return err
+	}
 	ctx.Every(a.engine.options.LeaseTTL/3, renewLease{})
 	self := ctx.Self()
 	ctx.Pipe(func(ctx context.Context) engineMessage { return recovered{a.engine.recover(ctx, self)} })

@@ -108,6 +108,8 @@ type RunStart struct {
 	Scheduled time.Time `json:"scheduled,omitzero" cbor:"s,omitzero"`
 	// Priority of its tasks where they compete for a limit: higher goes first.
 	Priority int `json:"priority,omitempty" cbor:"y,omitempty"`
+	// Rollout is the rollout that chose the version, see [RolloutInfo].ID.
+	Rollout string `json:"rollout,omitempty" cbor:"l,omitempty"`
 }
 
 // Instance names a node together with its iteration: "load", "send[3]",

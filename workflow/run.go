@@ -16,7 +16,8 @@ import (
 
 // StartOptions say how to start a run. The zero value is ready for use.
 type StartOptions struct {
-	// Version is the version to run; 0: the active one.
+	// Version is the version to run; 0: the one that a rollout chooses, or else the
+	// active one.
 	Version int64
 	// Inputs are values for the definition's inputs, as texts by name. An input
 	// that is not among them has the default that the definition gives.
@@ -61,20 +62,14 @@ func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*R
 	if e.isClosing() {
 		return nil, fault.New(fault.Unavailable, op, "the engine is stopping")
 	}
-	if o.Version == 0 {
-		version, err := e.active(ctx, workflow)
-		if err != nil {
-			return nil, err
-		}
-		o.Version = version
-	}
-	definition, err := e.definition(ctx, workflow, o.Version, o.Inputs)
+	now := time.Now()
+	id := newRunID(now)
+	version, rollout, definition, err := e.versionFor(ctx, workflow, id, &o)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	start := RunStart{
-		Version: o.Version, Inputs: o.Inputs, OutputDir: o.OutputDir, Key: o.Key, Trigger: o.Trigger, Priority: o.Priority,
+		Version: version, Rollout: rollout, Inputs: o.Inputs, OutputDir: o.OutputDir, Key: o.Key, Trigger: o.Trigger, Priority: o.Priority,
 		Parent: o.parent, ParentNode: o.parentNode, Scheduled: o.scheduled,
 	}
 	if start.OutputDir == "" {
@@ -85,7 +80,7 @@ func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*R
 	if start.Trigger == "" {
 		start.Trigger = "manual"
 	}
-	d := &decider{runState: newRunState(definition, newRunID(now)), now: now.Truncate(time.Millisecond)}
+	d := &decider{runState: newRunState(definition, id), now: now.Truncate(time.Millisecond)}
 	if o.rerun != nil {
 		start.RerunOf = o.rerun.of
 	}
@@ -114,6 +109,37 @@ func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*R
 		return nil, err
 	}
 	return run, nil
+}
+
+// versionFor is the version that a run begins with: the one that was asked for,
+// the one that a rollout chooses, or the active one. Inputs that only the candidate
+// of a rollout refuses are a failure of it, and the run begins with the stable one.
+func (e *Engine) versionFor(ctx context.Context, workflow, id string, o *StartOptions) (version int64, rollout string, d *Definition, err error) {
+	version = o.Version
+	if version == 0 {
+		version, rollout = e.assign(workflow, o.Key, id)
+	}
+	if version == 0 {
+		if version, err = e.active(ctx, workflow); err != nil {
+			return 0, "", nil, err
+		}
+	}
+	if d, err = e.definition(ctx, workflow, version, o.Inputs); err == nil || rollout == "" || fault.CodeOf(err) != fault.InvalidArgument {
+		return version, rollout, d, err
+	}
+	stable, activeErr := e.active(ctx, workflow)
+	if activeErr != nil || stable == version {
+		return 0, "", nil, err
+	}
+	d, stableErr := e.definition(ctx, workflow, stable, o.Inputs)
+	if stableErr != nil {
+		return 0, "", nil, err
+	}
+	e.log.Warn("a version in a rollout refuses the inputs of a start; the active version takes it", "workflow", workflow, "version", version, "error", err)
+	if err := e.refused(ctx, workflow, rollout, id, version); err != nil {
+		return 0, "", nil, err
+	}
+	return stable, "", d, nil
 }
 
 // started finds the run that a request started.

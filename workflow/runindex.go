@@ -169,6 +169,13 @@ func (e *Engine) index(b *store.Batch, r *runState, begins bool, events []Event)
 	switch {
 	case r.state.Final():
 		open.Delete = true
+		rolled, counts, err := e.rolled(r)
+		if err != nil {
+			return err
+		}
+		if counts {
+			b.Sets = append(b.Sets, rolled)
+		}
 	case begins || wake != r.wake || changes:
 		value, err := json.Marshal(openRun{Workflow: r.definition.Name, Wake: wake})
 		if err != nil {

@@ -42,6 +42,7 @@ type runState struct {
 	counts    map[*stepDef]*stepCount
 	working   int       // steps whose work is under way
 	wake      int64     // when the run must be in memory, as the store knows it
+	ends      int       // how often it has ended
 	along     store.Set // goes with the start, in the commit that makes it known
 }
 
@@ -284,10 +285,13 @@ func (r *runState) applyRun(e *Event) {
 	case SignalReceived:
 		r.signals[e.Signal] = append(r.signals[e.Signal], signal{e.Output})
 	case WorkflowCompleted:
+		r.ends++
 		r.state, r.ended, r.output = StateCompleted, e.At, e.Output
 	case WorkflowFailed:
+		r.ends++
 		r.state, r.ended, r.cause = StateFailed, e.At, failure{e.ErrorCode, e.Error}
 	case WorkflowCancelled:
+		r.ends++
 		r.state, r.ended, r.cause = StateCancelled, e.At, failure{e.ErrorCode, e.Error}
 	case WorkflowReopened:
 		r.reopen()

@@ -374,8 +374,12 @@ func (h *dueHeap) Pop() any {
 	return s
 }
 
-// tellEnded tells the scheduler that a run has ended, if a schedule started it.
+// tellEnded tells the scheduler that a run has ended, if a schedule started it, and
+// the keeper of rollouts, if one chose its version.
 func (e *Engine) tellEnded(info *RunInfo) {
+	if info.Start.Rollout != "" {
+		e.tendRollout(info.Workflow)
+	}
 	if name, ok := strings.CutPrefix(info.Start.Trigger, scheduleTrigger); ok {
 		_ = e.scheduler.TryTell(scheduledEnded{name, info.ID, info.Finished}) // it has ended: the next process finds it out
 	}

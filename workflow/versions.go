@@ -52,12 +52,24 @@ type versionRecord struct {
 var versionType = wire.CBOR[versionRecord]("workflow.Version")
 
 // Deploy makes a definition a version of the workflow of its name, the one that
-// new runs begin with. A text that is that of the newest version makes no new
-// one. Relative paths of its sources remain relative to the file's directory.
+// new runs begin with; a rollout that is active ends. A text that is that of the
+// newest version makes no new one. Relative paths of its sources remain relative
+// to the file's directory.
 //
 // Errors: INVALID_ARGUMENT for a definition of an embedded file system that is
 // not [EngineOptions.Files], and those of the store.
 func (e *Engine) Deploy(ctx context.Context, d *Definition, comment string) (Version, error) {
+	return e.addVersion(ctx, d, comment, true)
+}
+
+// Stage is [Engine.Deploy] without making the version the one that new runs begin
+// with, unless it is the first: for [Engine.SetRollout], [Engine.Replay] or
+// [Engine.Activate].
+func (e *Engine) Stage(ctx context.Context, d *Definition, comment string) (Version, error) {
+	return e.addVersion(ctx, d, comment, false)
+}
+
+func (e *Engine) addVersion(ctx context.Context, d *Definition, comment string, activate bool) (Version, error) {
 	const op = "workflow.Engine.Deploy"
 	record := versionRecord{File: d.File, Dir: d.files.dir, Embedded: d.files.fsys != nil, Text: d.text, Comment: comment}
 	if record.Embedded && e.options.Files == nil {
@@ -74,7 +86,7 @@ func (e *Engine) Deploy(ctx context.Context, d *Definition, comment string) (Ver
 		record.Dir = dir
 	}
 	for {
-		version, err := e.deploy(ctx, d.Name, record)
+		version, err := e.deploy(ctx, d.Name, record, activate)
 		if errors.Is(err, store.ErrWrongPosition) {
 			continue
 		}
@@ -85,7 +97,7 @@ func (e *Engine) Deploy(ctx context.Context, d *Definition, comment string) (Ver
 	}
 }
 
-func (e *Engine) deploy(ctx context.Context, name string, record versionRecord) (Version, error) {
+func (e *Engine) deploy(ctx context.Context, name string, record versionRecord, activate bool) (Version, error) {
 	stream := store.Stream(versionPrefix + name)
 	head, newest, err := e.newest(ctx, name)
 	if err != nil {
@@ -98,19 +110,32 @@ func (e *Engine) deploy(ctx context.Context, name string, record versionRecord) 
 	if err != nil {
 		return Version{}, err
 	}
-	active, err := json.Marshal(activeVersion{Version: head + 1})
-	if err != nil {
-		return Version{}, err
-	}
-	_, err = e.store.Commit(ctx, &store.Batch{
+	batch := &store.Batch{
 		Fence:   e.fence,
 		Appends: []store.Append{{Stream: stream, Expected: store.Position(head), Events: []store.Event{{Type: versionType.Name(), Data: m.Data}}}},
-		Sets:    []store.Set{{Key: activePrefix + name, Value: active, Expected: store.AnyVersion}},
-	})
+	}
+	if head > 0 && !activate {
+		if _, err := e.store.Commit(ctx, batch); err != nil {
+			return Version{}, err
+		}
+		return e.Version(ctx, name, head+1)
+	}
+	value, err := json.Marshal(activeVersion{Version: head + 1})
 	if err != nil {
 		return Version{}, err
 	}
+	e.rollouts.changing.Lock()
+	defer e.rollouts.changing.Unlock()
+	sets, stored, err := e.endsWith(name, fmt.Sprintf("version %d was deployed", head+1))
+	if err != nil {
+		return Version{}, err
+	}
+	batch.Sets = append(sets, store.Set{Key: activePrefix + name, Value: value, Expected: store.AnyVersion})
+	if _, err := e.store.Commit(ctx, batch); err != nil {
+		return Version{}, errors.Join(err, e.rereadRollout(ctx, name))
+	}
 	e.cache.setActive(name, head+1)
+	stored()
 	return e.Version(ctx, name, head+1)
 }
 
@@ -234,7 +259,7 @@ func (e *Engine) Versions(ctx context.Context, name string) ([]Version, error) {
 }
 
 // Activate has new runs begin with a version, such as an older one. Runs under
-// way stay with theirs.
+// way stay with theirs. A rollout that is active ends.
 func (e *Engine) Activate(ctx context.Context, name string, version int64) error {
 	return e.activateVersion(ctx, name, version, store.AnyVersion)
 }
@@ -276,11 +301,19 @@ func (e *Engine) activateVersion(ctx context.Context, name string, version, entr
 	if err != nil {
 		return err
 	}
-	_, err = e.store.Commit(ctx, &store.Batch{Fence: e.fence, Sets: []store.Set{{Key: activePrefix + name, Value: value, Expected: entry}}})
-	if err == nil {
-		e.cache.setActive(name, version)
+	e.rollouts.changing.Lock()
+	defer e.rollouts.changing.Unlock()
+	sets, stored, err := e.endsWith(name, fmt.Sprintf("version %d was made the active one", version))
+	if err != nil {
+		return err
 	}
-	return err
+	sets = append(sets, store.Set{Key: activePrefix + name, Value: value, Expected: entry})
+	if _, err := e.store.Commit(ctx, &store.Batch{Fence: e.fence, Sets: sets}); err != nil {
+		return errors.Join(err, e.rereadRollout(ctx, name))
+	}
+	e.cache.setActive(name, version)
+	stored()
+	return nil
 }
 
 func (e *Engine) active(ctx context.Context, name string) (int64, error) {
@@ -403,6 +436,12 @@ func (c *definitionCache) activeOf(name string) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.active[name]
+}
+
+func (c *definitionCache) forgetActive(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.active, name)
 }
 
 func (c *definitionCache) setActive(name string, version int64) {
