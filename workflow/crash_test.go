@@ -80,15 +80,19 @@ func TestCrashedProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, _ := crashEngine(t, place, log)
-	for name, text := range map[string]string{"crash": crashWorkflow, "child": crashChild} {
+	for name, text := range map[string]string{"crash": crashWorkflow, "child": crashChild, "child again": "description: again\n" + crashChild} {
 		d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(text)}}, "w.yaml", LoadOptions{Registry: e.options.Registry})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := e.Deploy(context.Background(), d, name); err != nil {
+		if versions, err := e.Versions(context.Background(), d.Name); err == nil && (d.Name == "crash" || len(versions) == 2) {
+			continue
+		}
+		if _, err := e.Stage(context.Background(), d, name); err != nil {
 			t.Fatal(err)
 		}
 	}
+	crashRollout(t, e)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -151,6 +155,19 @@ func crashEngine(t *testing.T, place string, log *os.File) (e *Engine, s store.S
 		}
 	})
 	return e, s
+}
+
+// crashRollout splits the child's runs between two versions, unless an earlier
+// process has done it.
+func crashRollout(t *testing.T, e *Engine) {
+	t.Helper()
+	ctx := context.Background()
+	if _, err := e.Rollout(ctx, "child"); err == nil {
+		return
+	}
+	if _, err := e.SetRollout(ctx, "child", Rollout{Split: []RolloutShare{{1, 50}, {2, 50}}}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 type crash struct {
@@ -282,8 +299,39 @@ func (c *crash) verify() {
 	if err != nil || len(children) != len(runs) {
 		c.t.Errorf("%d children of %d runs, %v", len(children), len(runs), err)
 	}
+	c.verifyRollout(ctx, e, children)
+	for _, run := range append(children, runs...) {
+		selfReplay(c.t, e, run)
+	}
 	begun := c.compare(completed)
 	c.t.Logf("%d runs, %d of them acknowledged, %d steps, %d begins", len(runs), len(c.started), len(completed), begun)
+}
+
+// verifyRollout compares the figures of a rollout with the runs that it was about.
+func (c *crash) verifyRollout(ctx context.Context, e *Engine, children []RunSummary) {
+	c.t.Helper()
+	rollout, err := e.Rollout(ctx, "child")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var assigned, counted int64
+	for _, summary := range children {
+		r, err := e.Run(ctx, summary.ID)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if info, err := r.Info(ctx); err != nil {
+			c.t.Fatal(err)
+		} else if info.Start.Rollout == rollout.ID {
+			assigned++
+		}
+	}
+	for _, a := range rollout.Arms {
+		counted += a.Completed
+	}
+	if counted != assigned || assigned == 0 {
+		c.t.Errorf("a rollout has counted %d of %d runs: %+v", counted, assigned, rollout.Arms)
+	}
 }
 
 // compare looks for tasks that began after they had been completed.

@@ -110,6 +110,7 @@
 //	event.go       the history; runstate.go: what it adds up to
 //	decide.go      what follows from what: the pure part of a run
 //	rollout.go     canary and split, pure; rolloutstore.go: durable, rolloutinfo.go
+//	replay.go      histories decided again by another version; replayer.go
 //	diff.go        what differs between versions; document.go: the canonical form
 //	runactor.go    the actor of a run: decide, commit, have done; effect.go, gate.go
 //	steps.go       from nodes to steps; control.go, stepexpr.go, runvars.go

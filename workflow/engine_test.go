@@ -55,7 +55,10 @@ func newStage(t *testing.T, play func(ctx context.Context, t *Task, text string)
 		},
 	})
 	s.open()
-	t.Cleanup(s.close)
+	t.Cleanup(func() {
+		s.replayAll()
+		s.close()
+	})
 	return s
 }
 
