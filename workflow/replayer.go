@@ -42,7 +42,7 @@ func replayHistory(d, had *Definition, id string, history []Event, strict bool) 
 			r.known[Instance(history[i].Node, history[i].Iteration)] = true
 		}
 	}
-	for i := 0; i < len(history); i++ {
+	for i := range history {
 		e := &history[i]
 		if i == 0 {
 			r.begin(history)

@@ -320,7 +320,8 @@ func TestRolloutStepDue(t *testing.T) {
 	changes, cancel := s.engine.Watch("")
 	defer cancel()
 	s.rollout(Rollout{Candidate: 2, StepAfter: Duration(300 * time.Millisecond), MinRuns: 1, Steps: []int{99, 100}})
-	for s.run(StartOptions{}) != 2 {
+	for version := int64(0); version != 2; {
+		version = s.run(StartOptions{})
 	}
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()

@@ -130,7 +130,8 @@ func (e *Engine) deploy(ctx context.Context, name string, record versionRecord, 
 	if err != nil {
 		return Version{}, err
 	}
-	batch.Sets = append(sets, store.Set{Key: activePrefix + name, Value: value, Expected: store.AnyVersion})
+	batch.Sets = sets
+	batch.Sets = append(batch.Sets, store.Set{Key: activePrefix + name, Value: value, Expected: store.AnyVersion})
 	if _, err := e.store.Commit(ctx, batch); err != nil {
 		return Version{}, errors.Join(err, e.rereadRollout(ctx, name))
 	}
