@@ -11,6 +11,7 @@ func (a *app) workflowCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		a.workflowGraphCommand(),
+		a.workflowSchemaCommand(),
 	)
 	return cmd
 }
