@@ -1,6 +1,9 @@
 package workflow
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A wall clock, as it shows, is a number of seconds here: what time.Unix(n, 0)
 // shows in UTC. It is called civil.
@@ -53,48 +56,60 @@ func (c Cron) Next(after time.Time, zone *time.Location) time.Time {
 // that matches.
 func (c *Cron) nextShown(at int64, zone *time.Location) time.Time {
 	for range zonePeriodsMax {
-		local := time.Unix(at, 0).In(zone)
-		_, offset := local.Zone()
-		_, end := local.ZoneBounds()
-		civil, ok := c.from(at + int64(offset))
+		offset, end := zoneAt(at, zone)
+		civil, ok := c.from(at + offset)
 		if !ok {
 			break
 		}
-		instant := civil - int64(offset)
-		if end.IsZero() || instant < end.Unix() {
+		instant := civil - offset
+		if instant < end {
 			return time.Unix(instant, 0).In(zone)
 		}
-		at = end.Unix()
+		at = end
 	}
 	return time.Time{}
 }
 
+// zoneAt is the offset of a zone at an instant, and until when it is that at
+// least. Behind the last change that a zone's table lists, Go computes bounds from
+// years of 365 days, which may lie before the instant: then it is an hour.
+func zoneAt(at int64, zone *time.Location) (offset, end int64) {
+	local := time.Unix(at, 0).In(zone)
+	_, seconds := local.Zone()
+	_, until := local.ZoneBounds()
+	switch {
+	case until.IsZero():
+		return int64(seconds), math.MaxInt64
+	case until.Unix() <= at:
+		return int64(seconds), at + 3600
+	}
+	return int64(seconds), until.Unix()
+}
+
 // highWater is the latest time that the clock has shown up to an instant.
 func highWater(at int64, zone *time.Location) int64 {
-	local := time.Unix(at, 0).In(zone)
-	_, offset := local.Zone()
-	high := at + int64(offset)
-	start, _ := local.ZoneBounds()
-	for !start.IsZero() && start.Unix() > at-2*offsetMax {
-		before := time.Unix(start.Unix()-1, 0).In(zone)
-		_, offset = before.Zone()
-		high = max(high, before.Unix()+int64(offset))
-		start, _ = before.ZoneBounds()
+	// A clock that was set back shows again what it has shown within the time by
+	// which zones can differ.
+	passed := at - 2*offsetMax
+	offset, end := zoneAt(passed, zone)
+	high := passed + offset
+	for end <= at {
+		high = max(high, end-1+offset)
+		passed = end
+		offset, end = zoneAt(passed, zone)
 	}
-	return high
+	return max(high, at+offset)
 }
 
 // reached is the first instant at which the clock shows a time or a later one.
 func reached(civil int64, zone *time.Location) time.Time {
 	for at := civil - offsetMax; ; {
-		local := time.Unix(at, 0).In(zone)
-		_, offset := local.Zone()
-		_, end := local.ZoneBounds()
-		instant := max(civil-int64(offset), at) // the clock may have jumped over it
-		if end.IsZero() || instant < end.Unix() {
+		offset, end := zoneAt(at, zone)
+		instant := max(civil-offset, at) // the clock may have jumped over it
+		if instant < end {
 			return time.Unix(instant, 0).In(zone)
 		}
-		at = end.Unix()
+		at = end
 	}
 }
 

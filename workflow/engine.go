@@ -68,6 +68,8 @@ type Engine struct {
 	sys       *actor.System
 	ref       actor.Ref[engineMessage]
 	scheduler actor.Ref[schedulerMessage]
+	tended    actor.Ref[triggerMessage] // the keeper of the triggers
+	triggers  *triggerTable
 	fence     store.Fence
 	gate      *gate
 	ready     chan struct{} // closed when all runs of earlier processes go on
@@ -120,7 +122,7 @@ func Open(ctx context.Context, parent actor.Parent, s store.Store, options Engin
 		return nil, fault.New(fault.InvalidArgument, op, "an engine needs a store and a registry")
 	}
 	e := &Engine{
-		store: s, options: options, gate: newGate(), ready: make(chan struct{}),
+		store: s, options: options, gate: newGate(), triggers: newTriggerTable(), ready: make(chan struct{}),
 		live: map[string]*liveRun{}, waiters: map[string][]chan runEnd{}, watches: map[chan struct{}]string{},
 	}
 	if err := e.setDefaults(op); err != nil {
@@ -242,15 +244,9 @@ func (a *engineActor) Start(ctx *actor.Context[engineMessage]) error {
 		return err
 	}
 	a.engine.logs.startWith(writer)
-	scheduler, err := actor.Spawn(ctx, actor.Spec[schedulerMessage]{
-		Name: "schedules", Type: "workflow.schedules",
-		New:     func() actor.Behavior[schedulerMessage] { return &scheduler{engine: a.engine} },
-		Mailbox: actor.Mailbox{Capacity: actor.Unbounded}, // those who wait for an answer and the runs bound it
-	})
-	if err != nil {
+	if err := a.engine.startScheduler(ctx); err != nil {
 		return err
 	}
-	a.engine.scheduler = scheduler
 	a.engine.keeper, err = actor.Spawn(ctx, actor.Spec[rolloutMessage]{
 		Name: "rollouts", Type: "workflow.rollouts",
 		New:     func() actor.Behavior[rolloutMessage] { return &rolloutKeeper{engine: a.engine} },

@@ -220,7 +220,8 @@ func (t SinkType[C]) check(c *Check) plan {
 // Registry holds the node types that definitions may use. It is filled at
 // start-up; after that it is safe for concurrent use.
 type Registry struct {
-	types map[string]Type
+	types    map[string]Type
+	triggers map[string]TriggerKind
 }
 
 // NewRegistry makes a registry of the given types, see [Registry.Add].

@@ -24,7 +24,7 @@ import (
 //	stream workflow/NAME          the versions of a workflow
 //	stream runlog/ID              what the nodes of a run have logged
 //
-// See schedulestore.go for schedules.
+// See schedulestore.go and triggerverbs.go for schedules and triggers.
 
 const (
 	runPrefix     = "run/"
@@ -49,16 +49,18 @@ type RunSummary struct {
 	Workflow string `json:"workflow"`
 	Version  int64  `json:"version"`
 	// State is running, paused, completed, failed or cancelled.
-	State    State      `json:"state"`
-	Key      string     `json:"key,omitempty"`
-	Trigger  string     `json:"trigger,omitempty"`
-	Parent   string     `json:"parent,omitempty"`
-	RerunOf  string     `json:"rerun_of,omitempty"`
-	Started  time.Time  `json:"started"`
-	Finished time.Time  `json:"finished,omitzero"`
-	Rows     int64      `json:"rows,omitempty"`
-	Error    string     `json:"error,omitempty"`
-	Code     fault.Code `json:"error_code,omitempty"`
+	State   State  `json:"state"`
+	Key     string `json:"key,omitempty"`
+	Trigger string `json:"trigger,omitempty"`
+	Parent  string `json:"parent,omitempty"`
+	RerunOf string `json:"rerun_of,omitempty"`
+	// Scheduled is the instant of the schedule that it was started for.
+	Scheduled time.Time  `json:"scheduled,omitzero"`
+	Started   time.Time  `json:"started"`
+	Finished  time.Time  `json:"finished,omitzero"`
+	Rows      int64      `json:"rows,omitempty"`
+	Error     string     `json:"error,omitempty"`
+	Code      fault.Code `json:"error_code,omitempty"`
 }
 
 // summaryError bounds the text of an error in a summary.
@@ -67,7 +69,7 @@ const summaryError = 500
 func (r *runState) summary() RunSummary {
 	s := RunSummary{
 		ID: r.id, Workflow: r.definition.Name, Version: r.start.Version, State: r.visible(), Key: r.start.Key, Trigger: r.start.Trigger,
-		Parent: r.start.Parent, RerunOf: r.start.RerunOf, Started: r.started, Finished: r.ended, Rows: r.rows,
+		Parent: r.start.Parent, RerunOf: r.start.RerunOf, Scheduled: r.start.Scheduled, Started: r.started, Finished: r.ended, Rows: r.rows,
 	}
 	if r.state.Final() {
 		s.Error, s.Code = r.cause.Text, r.cause.Code

@@ -3,9 +3,10 @@ package workflow
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
+
+	"cel.dev/cel-go/cel"
 
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/internal/suggest"
@@ -392,11 +393,7 @@ func planTemplates(errs *FieldErrors, field string, values map[string]string, na
 		if !strings.Contains(text, templateOpen) {
 			continue
 		}
-		t, mistake := parseTemplate(env, text)
-		if mistake != nil {
-			errs.add(field+"."+name, mistake.hint, "position %s: %s", strconv.Itoa(mistake.offset+1), mistake.message)
-			continue
-		}
+		t := planTemplate(errs, field+"."+name, env, text)
 		if out == nil {
 			out = map[string]*template{}
 		}
@@ -406,6 +403,15 @@ func planTemplates(errs *FieldErrors, field string, values map[string]string, na
 		errs.add(field, "keep large data elsewhere and its address here", "they have %d bytes; at most %d are allowed", size, inputsBytesMax)
 	}
 	return out
+}
+
+// planTemplate compiles the expressions in a text.
+func planTemplate(errs *FieldErrors, field string, env *cel.Env, text string) *template {
+	t, mistake := parseTemplate(env, text)
+	if mistake != nil {
+		errs.add(field, mistake.hint, "position %d: %s", mistake.offset+1, mistake.message)
+	}
+	return t
 }
 
 // expandTemplates fills in the values of expressions.

@@ -34,6 +34,7 @@ type timetable struct {
 	held    map[string]chan struct{} // runs that do not end by themselves, by input
 	hold    bool
 	commit  func(b *store.Batch) error
+	kinds   []TriggerKind // of engines to come
 }
 
 const jobWorkflow = `
@@ -89,6 +90,7 @@ func (s *timetable) open() {
 			return json.Marshal(c.Text)
 		},
 	})
+	registry.AddTriggers(s.kinds...)
 	s.sys = actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 	s.engine, err = Open(context.Background(), s.sys, timetableStore{s.store, s}, EngineOptions{
 		Registry: registry, Files: fstest.MapFS{}, OutputDir: s.t.TempDir(), LeaseTTL: 24 * time.Hour,

@@ -374,6 +374,23 @@ func (h *dueHeap) Pop() any {
 	return s
 }
 
+// startScheduler makes the actors of schedules and triggers.
+func (e *Engine) startScheduler(ctx *actor.Context[engineMessage]) (err error) {
+	e.scheduler, err = actor.Spawn(ctx, actor.Spec[schedulerMessage]{
+		Name: "schedules", Type: "workflow.schedules",
+		New:     func() actor.Behavior[schedulerMessage] { return &scheduler{engine: e} },
+		Mailbox: actor.Mailbox{Capacity: actor.Unbounded}, // those who wait for an answer and the runs bound it
+	})
+	if err != nil {
+		return err
+	}
+	e.tended, err = actor.Spawn(ctx, actor.Spec[triggerMessage]{
+		Name: "triggers", Type: "workflow.triggers",
+		New: func() actor.Behavior[triggerMessage] { return &triggerKeeper{engine: e} },
+	})
+	return err
+}
+
 // tellEnded tells the scheduler that a run has ended, if a schedule started it, and
 // the keeper of rollouts, if one chose its version.
 func (e *Engine) tellEnded(info *RunInfo) {

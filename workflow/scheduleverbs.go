@@ -88,6 +88,7 @@ func (e *Engine) putSchedule(ctx context.Context, old *scheduleEntry, plan *sche
 		if n, err := e.countSchedules(ctx); err != nil || n >= SchedulesMax {
 			return nil, errors.Join(err, fault.New(fault.ResourceExhausted, "", "there are %d schedules; at most %d are allowed", n, SchedulesMax))
 		}
+		next.revision, next.position = revision, revision // one that cannot be read may be there, to be replaced
 		next.state = &scheduleState{Created: now, After: now}
 		if plan.timing == timingDelay || plan.timing == timingAt {
 			next.state.After = now.Add(-time.Millisecond) // it may be due at once
