@@ -22,6 +22,8 @@ var ErrCancelled = fault.New(fault.Canceled, "", "the run was cancelled")
 const (
 	DefaultIdle     = time.Minute
 	DefaultLeaseTTL = 10 * time.Second
+
+	DefaultSnapshotEvery = 1_000 // events
 )
 
 // EngineOptions say how to run workflows. The zero value of each field but
@@ -50,6 +52,10 @@ type EngineOptions struct {
 	RejectsKept int
 	// Idle is how long a run that only waits stays in memory. Default 1 min.
 	Idle time.Duration
+	// SnapshotEvery is after how many events of a run its state is written down, so
+	// that it need not be made of the whole history again. Default 1,000; of a run
+	// whose state is large it is more.
+	SnapshotEvery int
 	// LeaseTTL is how long after the death of a process another one waits before
 	// it takes over its runs. Default 10 s, at least 1 s.
 	LeaseTTL time.Duration
@@ -178,8 +184,11 @@ func (e *Engine) setDefaults(op string) error {
 	if o.LeaseTTL == 0 {
 		o.LeaseTTL = DefaultLeaseTTL
 	}
-	if o.LeaseTTL < time.Second || o.Idle < 0 {
-		return fault.New(fault.InvalidArgument, op, "LeaseTTL is %v and Idle %v; expected at least 1 s, and no negative time", o.LeaseTTL, o.Idle)
+	if o.SnapshotEvery == 0 {
+		o.SnapshotEvery = DefaultSnapshotEvery
+	}
+	if o.LeaseTTL < time.Second || o.Idle < 0 || o.SnapshotEvery < 0 {
+		return fault.New(fault.InvalidArgument, op, "LeaseTTL is %v, Idle %v and SnapshotEvery %d; expected at least 1 s, and nothing negative", o.LeaseTTL, o.Idle, o.SnapshotEvery)
 	}
 	dir, err := filepath.Abs(o.OutputDir)
 	if err != nil {
@@ -358,27 +367,59 @@ func (a *engineActor) Stop(ctx *actor.Context[engineMessage]) error {
 	return err
 }
 
+// recoverers is how many runs are read at a time after the death of a process.
+const recoverers = 4
+
 // recover takes up the runs that were open when an earlier process ended.
 func (e *Engine) recover(ctx context.Context, self actor.Ref[engineMessage]) error {
 	now := time.Now()
-	return e.openRuns(ctx, func(id string, o openRun) error {
+	ids := make(chan string)
+	failed := make(chan error, recoverers)
+	var readers sync.WaitGroup
+	for range recoverers {
+		readers.Go(func() {
+			for id := range ids {
+				if err := e.takeUp(ctx, id); err != nil {
+					failed <- err // what is left is for the next engine
+					return
+				}
+			}
+		})
+	}
+	err := e.openRuns(ctx, func(id string, o openRun) error {
 		switch {
 		case o.Wake == wakeNever:
 			return nil
 		case o.Wake > now.UnixMilli():
 			return self.Tell(ctx, sleepRun{id, time.UnixMilli(o.Wake)})
 		}
-		_, err := e.activate(ctx, id)
-		if errors.Is(err, errEnded) {
+		select {
+		case ids <- id:
 			return nil
+		case err := <-failed:
+			return err
 		}
-		if err != nil && ctx.Err() == nil {
-			// One run that cannot be read does not hold up the others.
-			e.log.Error("a run cannot be taken up", "workflow_id", o.Workflow, "execution_id", id, "error", err)
-			return nil
-		}
-		return err
 	})
+	close(ids)
+	readers.Wait()
+	if err != nil || len(failed) == 0 {
+		return err
+	}
+	return <-failed
+}
+
+// takeUp brings a run into memory that an earlier process had there. One that
+// cannot be read does not hold up the others.
+func (e *Engine) takeUp(ctx context.Context, id string) error {
+	_, err := e.activate(ctx, id)
+	if err == nil || errors.Is(err, errEnded) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	e.log.Error("a run cannot be taken up", "execution_id", id, "error", err)
+	return nil
 }
 
 // activate returns a run in memory, and brings it there if need be.

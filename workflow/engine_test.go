@@ -27,6 +27,7 @@ type stage struct {
 	sys      *actor.System
 	engine   *Engine
 	lab      lab
+	every    int // events from one snapshot to the next; 0: as by default
 	mu       sync.Mutex
 	calls    []string                   // keys of the attempts, in the order in which they began
 	commit   func(b *store.Batch) error // called before each commit of an engine, if it is not nil
@@ -87,7 +88,7 @@ func (s *stage) open() {
 		s.t.Fatal(err)
 	}
 	s.sys = actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	s.engine, err = Open(context.Background(), s.sys, watchedStore{s.store, s}, EngineOptions{Registry: s.registry, Files: fstest.MapFS{}, OutputDir: s.t.TempDir()})
+	s.engine, err = Open(context.Background(), s.sys, watchedStore{s.store, s}, EngineOptions{Registry: s.registry, Files: fstest.MapFS{}, OutputDir: s.t.TempDir(), SnapshotEvery: s.every})
 	if err != nil {
 		s.t.Fatal(err)
 	}

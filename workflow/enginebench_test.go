@@ -131,3 +131,131 @@ func benchRuns(b *testing.B, workflow string, steps, callers int) {
 	b.ReportMetric(float64(done.Load())/b.Elapsed().Seconds(), "steps/s")
 	b.ReportMetric(float64(runs)/b.Elapsed().Seconds(), "runs/s")
 }
+
+// BenchmarkRecover measures how long the next engine takes until the runs go on
+// that were under way when the last one ended, each with a task that had begun:
+// until the first of them, and until all.
+func BenchmarkRecover(b *testing.B) {
+	for _, runs := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprint("runs=", runs), func(b *testing.B) { benchRecover(b, runs) })
+	}
+}
+
+func benchRecover(b *testing.B, runs int) {
+	path := filepath.Join(b.TempDir(), "s.db")
+	begun := make(chan struct{}, runs)
+	registry := NewRegistry(TaskType[playConfig]{
+		Name: "task.hold", Doc: "Goes on until it is interrupted.",
+		Run: func(ctx context.Context, _ *Task, _ playConfig) (json.RawMessage, error) {
+			begun <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	})
+	open := func() (e *Engine, stop func()) {
+		s, err := sqlite.Open(context.Background(), path, sqlite.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+		if e, err = Open(context.Background(), sys, s, EngineOptions{Registry: registry, Files: fstest.MapFS{}}); err != nil {
+			b.Fatal(err)
+		}
+		return e, func() {
+			_ = sys.Stop(context.Background())
+			_ = s.Close()
+		}
+	}
+	e, stop := open()
+	text := "name: hold\nnodes:\n  - {id: a, type: value, with: {output: \"1\"}}\n  - {id: b, type: task.hold, after: a}\n"
+	d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(text)}}, "w.yaml", LoadOptions{Registry: registry})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := e.Deploy(context.Background(), d, ""); err != nil {
+		b.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range 256 {
+		wg.Go(func() {
+			for next.Add(1) <= int64(runs) {
+				if _, err := e.Start(context.Background(), "hold", StartOptions{}); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for range runs {
+		<-begun
+	}
+	stop()
+	var first, all time.Duration
+	b.ResetTimer()
+	for range b.N {
+		start := time.Now()
+		_, stop = open()
+		<-begun
+		first += time.Since(start)
+		for range runs - 1 {
+			<-begun
+		}
+		all += time.Since(start)
+		b.StopTimer()
+		stop()
+		b.StartTimer()
+	}
+	b.ReportMetric(first.Seconds()/float64(b.N), "s/first")
+	b.ReportMetric(all.Seconds()/float64(b.N), "s/all")
+}
+
+// BenchmarkFanOut measures a run of one foreach with so many tasks.
+func BenchmarkFanOut(b *testing.B) {
+	for _, tasks := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprint("tasks=", tasks), func(b *testing.B) {
+			var done atomic.Int64
+			e, stop := benchEngine(b, func() { done.Add(1) })
+			defer stop()
+			e.options.Registry.Add(TaskType[playConfig]{
+				Name: "task.list", Doc: "Gives out a list.",
+				Run: func(context.Context, *Task, playConfig) (json.RawMessage, error) {
+					return json.Marshal(make([]int, tasks))
+				},
+			})
+			const text = `
+name: fan
+nodes:
+  - {id: list, type: task.list}
+  - id: all
+    type: foreach
+    after: list
+    with: {items: steps.list.output, parallel: 1000}
+    do:
+      - {id: one, type: task.nop}
+`
+			d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(text)}}, "w.yaml", LoadOptions{Registry: e.options.Registry})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := e.Deploy(context.Background(), d, ""); err != nil {
+				b.Fatal(err)
+			}
+			b.ResetTimer()
+			for range b.N {
+				r, err := e.Start(context.Background(), "fan", StartOptions{})
+				if err == nil {
+					_, err = r.Wait(context.Background())
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			if done.Load() != int64(b.N*tasks) {
+				b.Fatalf("%d tasks", done.Load())
+			}
+			b.ReportMetric(float64(done.Load())/b.Elapsed().Seconds(), "tasks/s")
+		})
+	}
+}

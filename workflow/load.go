@@ -153,7 +153,7 @@ type (
 		Undo        *undoText        `yaml:"undo" doc:"A task that undoes the node if the run fails or is cancelled later."`
 	}
 	retryText struct {
-		Max        int           `yaml:"max" doc:"How many times more; negative: none."`
+		Max        *int          `yaml:"max" doc:"How many times more; 0: none. Default 3."`
 		Initial    time.Duration `yaml:"initial" doc:"The delay before the first of them."`
 		Cap        time.Duration `yaml:"cap" doc:"The longest delay."`
 		Multiplier float64       `yaml:"multiplier" doc:"The growth of the delay."`

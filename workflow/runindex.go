@@ -143,6 +143,7 @@ func (e *Engine) batch(r *runState, before int64, events []Event, last bool, req
 	if !last {
 		return b, nil
 	}
+	r.addSnapshot(b, e.options.SnapshotEvery)
 	return b, e.index(b, r, before == 0, events)
 }
 
@@ -203,39 +204,68 @@ func (d *decider) wakeTime() int64 {
 	return wakeNever
 }
 
+// snapshotWorth is from which event on it is worth the while to look for a
+// snapshot.
+const snapshotWorth = 100
+
 // read brings a run from the store.
 func (e *Engine) read(ctx context.Context, id string) (*decider, error) {
-	const op = "workflow.Engine"
-	var r *runState
-	for stored, err := range e.store.Read(ctx, store.Stream(runPrefix+id), 0) {
-		if errors.Is(err, store.ErrUnknownStream) {
-			return nil, noRun(op, id)
+	r, more, err := e.replay(ctx, id, nil)
+	if err == nil && more {
+		var from *runState
+		if from, err = e.fromSnapshot(ctx, id); err == nil && from == nil {
+			from = r
 		}
-		if err != nil {
-			return nil, err
+		if err == nil {
+			r, _, err = e.replay(ctx, id, from)
 		}
-		event, err := decodeEvent(stored)
-		if err != nil {
-			return nil, err
-		}
-		if r == nil {
-			if event.Start == nil {
-				return nil, fault.New(fault.DataLoss, op, "the history of the run %s does not begin with its start, but with %s", id, event.Type)
-			}
-			definition, err := e.pinned(ctx, string(stored.Meta), event.Start)
-			if err != nil {
-				return nil, err
-			}
-			r = newRunState(definition, id)
-		}
-		r.apply(&event)
 	}
-	if r == nil {
-		return nil, noRun(op, id)
+	if err != nil {
+		return nil, err
 	}
 	d := &decider{runState: r}
 	r.wake = d.wakeTime()
 	return d, nil
+}
+
+// replay adds the events after a state to it. Without a state it begins with the
+// first, and ends early, with more, where a snapshot might do better.
+func (e *Engine) replay(ctx context.Context, id string, r *runState) (_ *runState, more bool, err error) {
+	const op = "workflow.Engine"
+	from, early := store.Position(0), r == nil
+	if r != nil {
+		from = store.Position(r.seq + 1)
+	}
+	for stored, err := range e.store.Read(ctx, store.Stream(runPrefix+id), from) {
+		if errors.Is(err, store.ErrUnknownStream) {
+			return nil, false, noRun(op, id)
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		event, err := decodeEvent(stored)
+		if err != nil {
+			return nil, false, err
+		}
+		if r == nil {
+			if event.Start == nil {
+				return nil, false, fault.New(fault.DataLoss, op, "the history of the run %s does not begin with its start, but with %s", id, event.Type)
+			}
+			definition, err := e.pinned(ctx, string(stored.Meta), event.Start)
+			if err != nil {
+				return nil, false, err
+			}
+			r = newRunState(definition, id)
+		}
+		r.apply(&event)
+		if early && r.seq == snapshotWorth {
+			return r, true, nil
+		}
+	}
+	if r == nil {
+		return nil, false, noRun(op, id)
+	}
+	return r, false, nil
 }
 
 func decodeEvent(stored store.Event) (Event, error) {

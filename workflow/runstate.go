@@ -27,23 +27,25 @@ type runState struct {
 	seq     int64 // of the last event
 	root    *scope
 	// cancelled: the run winds up because somebody wished so.
-	cancelled bool
-	cause     failure
-	paused    bool
-	output    json.RawMessage
-	rows      int64
-	signals   map[string][]signal // received and not waited for, by name
-	requests  []string            // ids of the last requests, the oldest first
-	undo      []*stepRef          // steps to undo if the run fails, in the order in which they completed
-	undoing   int                 // how many of them, from the end, have been dealt with
-	undoTry   int                 // attempt at the present one; 0: not begun
-	undoUntil time.Time           // when its next attempt is due
-	undoError failure             // the first that could not be undone
-	counts    map[*stepDef]*stepCount
-	working   int       // steps whose work is under way
-	wake      int64     // when the run must be in memory, as the store knows it
-	ends      int       // how often it has ended
-	along     store.Set // goes with the start, in the commit that makes it known
+	cancelled    bool
+	cause        failure
+	paused       bool
+	output       json.RawMessage
+	rows         int64
+	signals      map[string][]signal // received and not waited for, by name
+	requests     []string            // ids of the last requests, the oldest first
+	undo         []*stepRef          // steps to undo if the run fails, in the order in which they completed
+	undoing      int                 // how many of them, from the end, have been dealt with
+	undoTry      int                 // attempt at the present one; 0: not begun
+	undoUntil    time.Time           // when its next attempt is due
+	undoError    failure             // the first that could not be undone
+	counts       map[*stepDef]*stepCount
+	working      int       // steps whose work is under way
+	wake         int64     // when the run must be in memory, as the store knows it
+	ends         int       // how often it has ended
+	snapshotAt   int64     // the last event of the last snapshot
+	snapshotSize int       // of the last snapshot, in bytes
+	along        store.Set // goes with the start, in the commit that makes it known
 }
 
 // stepCount counts what became of a step in all of its iterations.

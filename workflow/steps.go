@@ -309,9 +309,12 @@ func (l *loader) settings(s *stepDef, n *graphNode) {
 	}
 	if t.Retry != nil {
 		l.once(n, "retry", s.retry.Max != 0)
-		s.retry = retry.Policy{Max: t.Retry.Max, Initial: t.Retry.Initial, Cap: t.Retry.Cap, Multiplier: t.Retry.Multiplier}
-		if s.retry.Max == 0 {
-			s.retry.Max = retry.DefaultMax
+		s.retry = retry.Policy{Max: retry.DefaultMax, Initial: t.Retry.Initial, Cap: t.Retry.Cap, Multiplier: t.Retry.Multiplier}
+		if most := t.Retry.Max; most != nil {
+			s.retry.Max = *most
+			if *most == 0 {
+				s.retry.Max = -1 // which is how a policy says so
+			}
 		}
 		if err := s.retry.Validate(); err != nil {
 			l.report(n.at.At("retry"), "", "%s", err)
