@@ -210,14 +210,14 @@ const snapshotWorth = 100
 
 // read brings a run from the store.
 func (e *Engine) read(ctx context.Context, id string) (*decider, error) {
-	r, more, err := e.replay(ctx, id, nil)
+	r, more, err := e.readOn(ctx, id, nil)
 	if err == nil && more {
 		var from *runState
 		if from, err = e.fromSnapshot(ctx, id); err == nil && from == nil {
 			from = r
 		}
 		if err == nil {
-			r, _, err = e.replay(ctx, id, from)
+			r, _, err = e.readOn(ctx, id, from)
 		}
 	}
 	if err != nil {
@@ -228,9 +228,9 @@ func (e *Engine) read(ctx context.Context, id string) (*decider, error) {
 	return d, nil
 }
 
-// replay adds the events after a state to it. Without a state it begins with the
+// readOn adds the events after a state to it. Without a state it begins with the
 // first, and ends early, with more, where a snapshot might do better.
-func (e *Engine) replay(ctx context.Context, id string, r *runState) (_ *runState, more bool, err error) {
+func (e *Engine) readOn(ctx context.Context, id string, r *runState) (_ *runState, more bool, err error) {
 	const op = "workflow.Engine"
 	from, early := store.Position(0), r == nil
 	if r != nil {
