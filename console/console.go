@@ -23,6 +23,7 @@
 //	POST /api/workflows/{name}/runs   start a run; Idempotency-Key
 //	GET  /api/activity                how the last runs of each workflow went
 //	GET  /api/workflows/{name}/diff   what differs between two versions; ?from= ?to=
+//	GET  /api/workflows/{name}/rollout, PUT, DELETE; a canary, or a split
 //	GET  /api/schedules               the schedules; ?workflow= ?limit= ?cursor=
 //	GET  /api/schedules/{name}, PUT, DELETE
 //	POST /api/schedules/{name}/{verb} pause, resume, run, backfill
@@ -199,6 +200,7 @@ func New(opts Options) *Console {
 	c.runRoutes()
 	c.workflowRoutes()
 	c.activityRoutes()
+	c.rolloutRoutes()
 	c.scheduleRoutes()
 	c.documentRoutes()
 	c.routes.mount()

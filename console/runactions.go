@@ -73,7 +73,7 @@ func texts(inputs map[string]Input) map[string]string {
 func (c *Console) launch(ctx context.Context, name, key string, r RunRequest) (*created[RunStarted], error) {
 	inputs := texts(r.Inputs)
 	run, err := c.opts.Runs.Launch(ctx, name, workflow.StartOptions{
-		Version: r.Version, Inputs: inputs, Key: r.Key, Priority: r.Priority, RequestID: key, Trigger: "api",
+		Version: r.Version, Inputs: inputs, Key: r.Key, Priority: r.Priority, RequestID: requestOf(key), Trigger: "api",
 	})
 	if err != nil {
 		return nil, err
@@ -90,6 +90,15 @@ func (c *Console) launch(ctx context.Context, name, key string, r RunRequest) (*
 		}
 	}
 	return startedRun(run.ID()), nil
+}
+
+// requestOf is the id of a request with an idempotency key. Its prefix keeps it
+// apart from those of schedules and triggers.
+func requestOf(key string) string {
+	if key == "" {
+		return ""
+	}
+	return "api/" + key
 }
 
 // keyReused is the problem of an idempotency key that came with another request.
@@ -163,7 +172,7 @@ func (c *Console) rerun(ctx context.Context, in *rerunRequest) (*created[RunStar
 		body = &RerunRequest{}
 	}
 	inputs := texts(body.Inputs)
-	next, err := c.opts.Runs.Rerun(ctx, run, workflow.RerunOptions{From: body.From, Version: body.Version, Inputs: inputs, RequestID: in.IdempotencyKey})
+	next, err := c.opts.Runs.Rerun(ctx, run, workflow.RerunOptions{From: body.From, Version: body.Version, Inputs: inputs, RequestID: requestOf(in.IdempotencyKey)})
 	if err != nil {
 		return nil, err
 	}

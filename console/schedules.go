@@ -167,8 +167,6 @@ func conflict(err error) error {
 	return precondition(err)
 }
 
-// scheduleView is the answer of GET /api/schedules/{name}. Its tag is that of its
-// revision, so that it fits If-Match, with that of what changes by itself.
 func (c *Console) getSchedule(ctx context.Context, in *scheduleRead) (*tagged[workflow.ScheduleInfo], error) {
 	engine, err := c.engine()
 	if err != nil {
@@ -178,11 +176,15 @@ func (c *Console) getSchedule(ctx context.Context, in *scheduleRead) (*tagged[wo
 	if err != nil {
 		return nil, err
 	}
-	content, err := contentTag(info)
-	if err != nil {
-		return nil, err
-	}
-	return &tagged[workflow.ScheduleInfo]{strings.TrimSuffix(etag(info.Revision), `"`) + "." + strings.TrimPrefix(content, `"`), info}, nil
+	etag, err := revisionTag(info.Revision, info)
+	return &tagged[workflow.ScheduleInfo]{etag, info}, err
+}
+
+// revisionTag is the tag of something that is changed, and changes by itself: its
+// revision, which is what If-Match is compared with, and its content.
+func revisionTag[T any](revision int64, v T) (string, error) {
+	content, err := contentTag(v)
+	return strings.TrimSuffix(etag(revision), `"`) + "." + strings.TrimPrefix(content, `"`), err
 }
 
 // ScheduleRequest is the body of PUT /api/schedules/{name}.
@@ -270,7 +272,7 @@ func (c *Console) runSchedule(ctx context.Context, in *scheduleRun) (*created[Ru
 	if err != nil {
 		return nil, err
 	}
-	run, err := engine.RunSchedule(ctx, in.Name, in.IdempotencyKey)
+	run, err := engine.RunSchedule(ctx, in.Name, requestOf(in.IdempotencyKey))
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,11 @@ type DeployRequest struct {
 	Text    string `json:"text" minLength:"1" maxLength:"1048576" doc:"The definition, YAML or JSON."`
 	Comment string `json:"comment,omitempty" maxLength:"10000" doc:"What is new, for the list of versions."`
 	File    string `json:"file,omitempty" maxLength:"4096" doc:"What messages call the definition. Default workflow.yaml."`
-	Dir     string `json:"dir,omitempty" maxLength:"4096" doc:"Absolute path, on the node's machine, of the directory where relative paths of sources begin. Default the node's working directory."`
+	// Activate false only adds the version, such as for a rollout; true makes it the
+	// active one also if the text was there already. Left out, a new text is made
+	// active, and one that was there leaves things as they are.
+	Activate *bool  `json:"activate,omitempty" doc:"Whether new runs begin with it. Default: if it is new."`
+	Dir      string `json:"dir,omitempty" maxLength:"4096" doc:"Absolute path, on the node's machine, of the directory where relative paths of sources begin. Default the node's working directory."`
 }
 
 type deployRequest struct {
@@ -124,7 +128,16 @@ func (c *Console) deploy(ctx context.Context, in *deployRequest) (*created[workf
 	if err != nil {
 		return nil, err
 	}
-	version, err := engine.Deploy(ctx, definition, in.Body.Comment)
+	put := engine.Deploy
+	if in.Body.Activate != nil && !*in.Body.Activate {
+		put = engine.Stage
+	}
+	version, err := put(ctx, definition, in.Body.Comment)
+	if err == nil && in.Body.Activate != nil && *in.Body.Activate && !version.Active {
+		if err = engine.Activate(ctx, version.Workflow, version.Version); err == nil {
+			version.Active = true
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -79,6 +79,27 @@ func TestWorkflows(t *testing.T) {
 	for _, target := range []string{"/api/workflows/none", "/api/workflows/none/versions", "/api/workflows/none/versions/1", at + "/versions/7", "/api/workflows/none/diff"} {
 		refused(t, f.get(target), http.StatusNotFound, "no such")
 	}
+	staged := decode[workflow.Version](t, f.post("/api/workflows", fmt.Sprintf(`{"text":%q,"activate":false}`, fmt.Sprintf(pairText, "four"))), http.StatusCreated)
+	if staged.Version != 3 || staged.Active {
+		t.Errorf("staged %+v", staged)
+	}
+	rollout := decode[workflow.RolloutInfo](t, f.put(at+"/rollout", `{"candidate":3,"steps":[10,100],"step_after":"1m"}`), http.StatusOK)
+	if rollout.State != workflow.RolloutActive || rollout.Stable != 2 || rollout.Percent != 10 || len(rollout.Arms) != 2 {
+		t.Errorf("the rollout is %+v", rollout)
+	}
+	refused(t, f.put(at+"/rollout", `{"candidate":3}`), http.StatusConflict, "a rollout is active", "end it first")
+	if r := decode[workflow.RolloutInfo](t, f.get(at+"/rollout"), http.StatusOK); r.ID != rollout.ID {
+		t.Errorf("the rollout again is %+v", r)
+	}
+	if r := decode[workflow.RolloutInfo](t, f.do(http.MethodDelete, at+"/rollout?reason=enough", ""), http.StatusOK); r.State != workflow.RolloutEnded || r.Reason != "enough" {
+		t.Errorf("the rollout ended as %+v", r)
+	}
+	refused(t, f.put(at+"/rollout", `{"candidate":9}`), http.StatusNotFound, "no such version")
+	refused(t, f.put(at+"/rollout", `{"candidat":3}`), http.StatusBadRequest, `did you mean "candidate"?`)
+	refused(t, f.get("/api/workflows/weather/rollout"), http.StatusNotFound, "no rollout")
+	if v := decode[workflow.Version](t, f.post("/api/workflows", fmt.Sprintf(`{"text":%q,"activate":true}`, fmt.Sprintf(pairText, "four"))), http.StatusCreated); v.Version != 3 || !v.Active {
+		t.Errorf("activated %+v", v)
+	}
 	refused(t, f.get(at+"/versions/one"), http.StatusBadRequest, "path.version")
 	refused(t, f.get(at+"/diff?from=x"), http.StatusBadRequest, "query.from")
 

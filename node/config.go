@@ -125,12 +125,13 @@ type LogConfig struct {
 
 // RunsConfig bounds what is kept of finished runs.
 type RunsConfig struct {
-	// Keep is the number of finished runs whose record and output are kept;
-	// the oldest go first. Default 20. At least 1, at most 1,000.
+	// Keep is the number of finished runs of each workflow whose record is kept,
+	// and of directories with output; the oldest go first. Default 1,000. At least
+	// 1, at most 1,000,000.
 	Keep int `yaml:"keep"`
 
-	// MaxActive is the number of runs at the same time; another is refused.
-	// Default 16. At least 1, at most 1,000.
+	// MaxActive is the number of runs at the same time that the API starts; another
+	// is refused. Default 1,000. At least 1, at most 1,000,000.
 	MaxActive int `yaml:"max_active"`
 }
 
@@ -180,7 +181,7 @@ func DefaultConfig() Config {
 		HTTP:            HTTPConfig{Address: "127.0.0.1", Port: 8080},
 		Log:             LogConfig{Level: slog.LevelInfo},
 		Name:            "troupe",
-		Runs:            RunsConfig{Keep: 20, MaxActive: 16},
+		Runs:            RunsConfig{Keep: 1_000, MaxActive: 1_000},
 		ShutdownTimeout: 30 * time.Second,
 		Store:           StoreConfig{MaxConns: 50, Timeout: 5 * time.Second},
 		Watch: WatchConfig{

@@ -133,7 +133,7 @@ func TestLoadProblems(t *testing.T) {
 			`TROUPE_DEMO_RATE: demo.rate: want a whole number from 0 to 100000, got "fast"`,
 		}},
 		{name: "variable out of range", env: []string{"TROUPE_RUNS_KEEP=0"}, want: []string{
-			`TROUPE_RUNS_KEEP: runs.keep: want a whole number from 1 to 1000, got 0`,
+			`TROUPE_RUNS_KEEP: runs.keep: want a whole number from 1 to 1000000, got 0`,
 		}},
 		{name: "bad flag value", flags: []Assignment{{"--port", "http.port", "http"}}, want: []string{
 			`--port: http.port: want a whole number from 0 to 65535, got "http"`,

@@ -160,7 +160,7 @@ func TestNodeErrors(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{"range", func(c *Config) { c.Runs.Keep = 0 }, "runs.keep: want a whole number from 1 to 1000, got 0"},
+		{"range", func(c *Config) { c.Runs.Keep = 0 }, "runs.keep: want a whole number from 1 to 1000000, got 0"},
 		{"public", func(c *Config) { c.HTTP.Address = "::" }, "nothing asks who they are"},
 		{"secret", func(c *Config) { c.HTTP.Token = missing }, "http.token: file:" + file + ".none: no such file"},
 		{"data directory", func(c *Config) { c.DataDir = filepath.Join(file, "x") }, "the data directory cannot be used: not a directory"},

@@ -78,10 +78,10 @@ var settings = []setting{
 		return &durationValue{p: &c.Actor.RestartWindow, min: time.Millisecond, max: 24 * time.Hour}
 	}},
 	{"runs.keep", "", "finished runs whose record and output are kept", func(c *Config) binding {
-		return &intValue{p: &c.Runs.Keep, min: 1, max: 1000}
+		return &intValue{p: &c.Runs.Keep, min: 1, max: 1_000_000}
 	}},
 	{"runs.max_active", "", "runs at the same time", func(c *Config) binding {
-		return &intValue{p: &c.Runs.MaxActive, min: 1, max: 1000}
+		return &intValue{p: &c.Runs.MaxActive, min: 1, max: 1_000_000}
 	}},
 	{"store.url", "store-url", "PostgreSQL database to keep everything in, or a reference to its URL; empty is a file in the data directory", func(c *Config) binding {
 		return &encodedValue{p: &c.Store.URL, want: wantStoreURL}

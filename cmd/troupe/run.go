@@ -29,15 +29,21 @@ func (a *app) runCommand() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "run FILE",
-		Short: "Run one workflow to its end",
-		Long: `Runs the workflow that FILE defines. Paths of sources are relative to FILE,
+		Short: "Run one workflow to its end; look at the runs of a node",
+		Long: `Runs the workflow that FILE defines, in this process. Paths of sources are relative to FILE,
 paths of sinks to the output directory. Rows that cannot be processed are set
 aside and reported; they do not fail the run. A run that fails or is
 interrupted leaves no half-written output.
 
 With -o json the one document on standard output is the state of the run at its
-end, the same as the console's API gives.`,
-		Args: fileArgs(1),
+end, the same as the console's API gives.
+
+The commands below are about the runs of a node. A file that is called like one of
+them is ./list.`,
+		Example: `  troupe run weather.yaml --out results
+  troupe run list --state failed
+  troupe run logs ID -f`,
+		Args: fileOrCommand,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// First of all: reading a definition may block on a file it names.
 			ctx, restore := a.interruptible(cmd.Context())
@@ -58,6 +64,7 @@ end, the same as the console's API gives.`,
 	cmd.Flags().StringVar(&out, "out", ".", "output `DIR` of sinks with a relative path")
 	inputs.register(cmd)
 	config.register(cmd, "log.level", "shutdown_timeout")
+	cmd.AddCommand(a.runsCommands()...)
 	return cmd
 }
 

@@ -5,7 +5,7 @@ import "github.com/spf13/cobra"
 func (a *app) workflowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workflow",
-		Short: "Look at workflows and their definitions",
+		Short: "Definitions, and the workflows of a node",
 		Args:  knownSubcommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -13,5 +13,6 @@ func (a *app) workflowCommand() *cobra.Command {
 		a.workflowGraphCommand(),
 		a.workflowSchemaCommand(),
 	)
+	cmd.AddCommand(a.nodeWorkflowCommands()...)
 	return cmd
 }
