@@ -54,8 +54,15 @@ func (a *router) add(op *huma.Operation, handler http.HandlerFunc) {
 			keys = append(keys, p.Name)
 		}
 	}
+	if op.Metadata[anyQuery] != nil {
+		a.routes[op.Path][op.Method] = handler
+		return
+	}
 	a.routes[op.Path][op.Method] = knows(handler, keys...).ServeHTTP
 }
+
+// anyQuery marks an operation whose query has keys that are not ours.
+const anyQuery = "any query"
 
 // mount puts everything on the mux.
 func (a *router) mount() {

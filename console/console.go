@@ -27,6 +27,11 @@
 //	GET  /api/schedules               the schedules; ?workflow= ?limit= ?cursor=
 //	GET  /api/schedules/{name}, PUT, DELETE
 //	POST /api/schedules/{name}/{verb} pause, resume, run, backfill
+//	GET  /api/triggers                what starts runs from outside; ?workflow= ?limit= ?cursor=
+//	GET  /api/triggers/{name}, PUT, DELETE
+//	POST /api/triggers/{name}/{verb}  pause, resume
+//	POST /api/hooks/{name}            a webhook: a request of another system, which its trigger checks
+//	GET  /api/trigger-types           what triggers can be
 //	GET  /api/node-types              what nodes of a workflow can be
 //	GET  /api/events                  what failed, restarted or was lost; ?after=
 //	POST /api/actors/{path}:{verb}    an action that the node offers
@@ -202,6 +207,7 @@ func New(opts Options) *Console {
 	c.activityRoutes()
 	c.rolloutRoutes()
 	c.scheduleRoutes()
+	c.triggerRoutes()
 	c.documentRoutes()
 	c.routes.mount()
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {

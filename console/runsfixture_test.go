@@ -22,6 +22,7 @@ import (
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/store/sqlite"
 	"github.com/troupe-dev/troupe/workflow"
+	"github.com/troupe-dev/troupe/workflow/connector/webhook"
 )
 
 // testRuns are runs of an engine on a SQLite store, whose nodes stop half-way
@@ -75,6 +76,7 @@ func newTestRuns(tb testing.TB) *testRuns {
 	r := &testRuns{stops: map[string]*halfway{}, table: monthly(), dir: tb.TempDir()}
 	r.types = workflow.NewRegistry(r.source("source.csv"), r.transform("filter"), r.transform("compute"), r.transform("aggregate"),
 		r.sink("sink.sql"), r.sink("sink.csv"), r.task())
+	webhook.Register(r.types)
 	s, err := sqlite.Open(context.Background(), filepath.Join(r.dir, "store.db"), sqlite.Options{})
 	if err != nil {
 		tb.Fatal(err)

@@ -1,9 +1,13 @@
 package console_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -181,5 +185,48 @@ func TestSchedules(t *testing.T) {
 		if w != http.StatusNotFound {
 			t.Errorf("of a schedule that is gone: %d", w)
 		}
+	}
+}
+
+// Req W3, W9: triggers are made by the API, and a webhook needs none of what
+// protects a browser, but its signature; sent again, it starts nothing.
+func TestTriggers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.runs.deploy(t, playText)
+	const at = "/api/triggers/orders"
+	w := f.put(at, `{"workflow":"play","kind":"webhook","with":{"secret":"env:PATH","id_header":"X-Id"},"inputs":{"who":"${{ trigger.body.who }}"}}`, "If-None-Match", "*")
+	made := decode[workflow.TriggerInfo](t, w, http.StatusOK)
+	if made.Revision != 1 || made.Name != "orders" {
+		t.Errorf("made %+v", made)
+	}
+	const body = `{"who":"Ada"}`
+	mac := hmac.New(sha256.New, []byte(os.Getenv("PATH")))
+	mac.Write([]byte(body))
+	signed := []string{"X-Hub-Signature-256", "sha256=" + hex.EncodeToString(mac.Sum(nil)), "X-Id", "7", "Host", "hooks.example", "Origin", "https://elsewhere.example", "Sec-Fetch-Site", "cross-site"}
+	var first console.HookDelivered
+	for n := range 2 {
+		got := decode[console.HookDelivered](t, f.post("/api/hooks/orders?x=1", body, signed...), http.StatusAccepted)
+		if n == 0 {
+			first = got
+		}
+		if got.ID != first.ID || got.Repeated != (n == 1) {
+			t.Errorf("delivery %d: %+v", n, got)
+		}
+	}
+	f.runs.stop(first.ID).release(nil)
+	refused(t, f.post("/api/hooks/orders", `{"who":"Eve"}`, signed...), http.StatusUnauthorized, "signature")
+	refused(t, f.post("/api/hooks/none", body), http.StatusNotFound, "no such trigger")
+	if s := decode[workflow.TriggerInfo](t, f.post(at+"/pause", `{"comment":"holidays"}`), http.StatusOK); !s.Paused {
+		t.Errorf("paused: %+v", s)
+	}
+	refused(t, f.post("/api/hooks/orders", body, signed...), http.StatusConflict, "paused")
+	decode[workflow.TriggerInfo](t, f.post(at+"/resume", ""), http.StatusOK)
+	if list := decode[console.TriggerList](t, f.get("/api/triggers"), http.StatusOK); len(list.Triggers) != 1 {
+		t.Errorf("the list is %+v", list)
+	}
+	refused(t, f.put(at, `{"workflow":"play","kind":"webhok"}`), http.StatusBadRequest, "body.kind", "webhook")
+	if gone := f.do(http.MethodDelete, at, ""); gone.Code != http.StatusNoContent {
+		t.Errorf("delete: %d %s", gone.Code, gone.Body)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/troupe-dev/troupe/console"
 )
 
 // Limits of the HTTP server. Streams set their own write deadlines.
@@ -119,14 +121,15 @@ func bind(ctx context.Context, config HTTPConfig) (net.Listener, error) {
 }
 
 // tokenGuard asks for a token, as a bearer token or as the password of basic
-// authentication, on every path but those of the probes.
+// authentication, on every path but those of the probes and of webhooks, which
+// are signed.
 func tokenGuard(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
 	}
 	want := sha256.Sum256([]byte(token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/health" || r.URL.Path == "/ready" {
+		if r.URL.Path == "/health" || r.URL.Path == "/ready" || strings.HasPrefix(r.URL.Path, console.HooksPath) {
 			next.ServeHTTP(w, r)
 			return
 		}
