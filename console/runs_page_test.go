@@ -41,7 +41,7 @@ func TestRunsPage(t *testing.T) {
 		return fmt.Sprintf(`document.querySelectorAll("table.runs tbody tr").length === %d`, rows)
 	}
 	b.run(t, "open", view(1440, 900, "light"), chromedp.Navigate(n.URL()+"runs"))
-	b.until(t, `document.querySelector(".empty code")?.textContent === "troupe run start NAME"`)
+	b.until(t, `document.querySelector(".empty code")?.textContent === "troupe workflow start NAME"`)
 	b.shoot(t, "runs-empty")
 	for i := range 60 {
 		if _, err := n.Runs().Launch(t.Context(), "quick", workflow.StartOptions{Key: fmt.Sprintf("key-%d", i%3)}); err != nil {

@@ -15,7 +15,7 @@ func TestSchedulesPage(t *testing.T) {
 	b := newBrowser(t)
 	n := startNode(t, quick)
 	b.run(t, "open", view(1440, 900, "light"), chromedp.Navigate(n.URL()+"schedules"))
-	b.until(t, `[...document.querySelectorAll(".empty code")].some(e => e.checkVisibility() && e.textContent.startsWith("troupe schedule create "))`)
+	b.until(t, `[...document.querySelectorAll(".empty code")].some(e => e.checkVisibility() && e.textContent.startsWith("troupe schedule put "))`)
 	nightly := workflow.Schedule{Name: "nightly", Workflow: "quick", Cron: "30 2 * * *", TimeZone: "Asia/Tokyo", Comment: "While all are asleep.", CatchUp: workflow.Duration(time.Hour)}
 	if _, err := n.Runs().Engine().PutSchedule(t.Context(), nightly, 0); err != nil {
 		t.Fatal(err)

@@ -146,7 +146,7 @@ func pageStart(t *testing.T, b *browser) {
 	b.until(t, `document.querySelector("#start-day").value === "2026-01-31" && document.querySelector("#start-limit").value === "3"`)
 	field("limit", "many")
 	field("key", "shop 7")
-	b.until(t, `document.querySelector(".start-form .command code").textContent === "troupe run start orders --input limit=many --key 'shop 7'"`)
+	b.until(t, `document.querySelector(".start-form .command code").textContent === "troupe workflow start orders --input limit=many --key 'shop 7'"`)
 	b.run(t, "start", click("button", "Start a run"))
 	b.until(t, `!document.querySelector("#start-limit-error").hidden && document.activeElement.id === "start-limit" && document.activeElement.getAttribute("aria-invalid") === "true"`)
 	b.shoot(t, "workflow-refused")

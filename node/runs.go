@@ -28,6 +28,7 @@ import (
 // directory. Runs that were under way when the node ended go on when it starts
 // again. Its methods are safe for concurrent use.
 type Runs struct {
+	demo       bool                 // the demonstration's workflow is deployed, too
 	definition *workflow.Definition // what Start runs; nil: nothing
 	types      *workflow.Registry
 	files      fs.FS  // of definitions that are part of the program
@@ -55,6 +56,7 @@ func newRuns(config Config, options Options, log *slog.Logger) *Runs {
 	}
 	return &Runs{
 		definition: options.Workflow,
+		demo:       options.Demo,
 		types:      NodeTypes(),
 		files:      options.WorkflowFiles,
 		name:       config.Name,
@@ -112,6 +114,11 @@ func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.P
 	}
 	if r.definition != nil {
 		if _, err := engine.Deploy(ctx, r.definition, "deployed at the start of the node"); err != nil {
+			return err
+		}
+	}
+	if r.demo {
+		if err := deployDemo(ctx, engine, r.types); err != nil {
 			return err
 		}
 	}

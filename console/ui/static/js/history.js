@@ -190,7 +190,7 @@ export class History {
       this.list.setCount(this.#total);
       this.#say(plural(this.#total, "event").replace(int(this.#total), exact(this.#total)));
     }
-    this.cli.replaceChildren(command(commandLine("troupe", "run", "history", this.#id, filter.node && ["--node", filter.node], filter.type && ["--type", filter.type])));
+    this.cli.replaceChildren(command(commandLine("troupe", "run", "history", this.#id)));
     this.list.refresh();
     if (told) this.#onChange();
   }

@@ -183,7 +183,7 @@ export class Logs {
   }
 
   #command() {
-    const line = commandLine("troupe", "run", "logs", this.#id, "--follow", this.level.value !== "INFO" && ["--level", this.level.value], this.#node && ["--node", this.#node]);
+    const line = commandLine("troupe", "run", "logs", this.#id, "--follow", this.level.value !== "INFO" && ["--level", this.level.value], this.#node && ["--step", this.#node]);
     if (this.cli.dataset.line === line) return;
     this.cli.dataset.line = line;
     this.cli.replaceChildren(command(line));

@@ -50,6 +50,10 @@ export class Rollout {
     return `/api/workflows/${encodeURIComponent(this.#name)}`;
   }
 
+  #curl(...words) {
+    return commandLine("curl", "-fsS", words, `${location.origin}${this.#path()}/rollout`);
+  }
+
   async #read() {
     const name = this.#name;
     if (!name) return;
@@ -75,7 +79,7 @@ export class Rollout {
         ? "There is one version. Deploy a changed definition, and it can be given a small share of the runs first."
         : "All new runs begin with the active version. A rollout gives another one a share of them that grows in steps, and takes it back by itself if it does worse."),
       h("div", { class: "actions start" }, active ? [h("button", { type: "button", class: "danger", onclick: () => this.#end(r) }, "End it…")] : [begin]),
-      command(commandLine("troupe", "workflow", "rollout", this.#name)));
+      command(this.#curl()));
     if (focused) [...this.element.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
   }
 
@@ -95,6 +99,7 @@ export class Rollout {
   #begin() {
     const others = this.#versions.filter((v) => v.version !== this.#active);
     const steps = (text) => text.split(/[\s,]+/).filter(Boolean).map(Number);
+    const body = (v) => ({ candidate: Number(v.candidate), steps: steps(v.steps), step_after: v.step_after, min_runs: Number(v.min_runs) || 0 });
     ask({
       title: "Roll out a version", label: "Begin",
       text: `Version ${this.#active} keeps the other runs. The rollout goes back to it by itself if the new version fails or takes too long.`,
@@ -104,9 +109,9 @@ export class Rollout {
         { name: "step_after", label: "Each step takes at least", value: "10m" },
         { name: "min_runs", label: "Runs of the version in each step, at least", type: "number", min: 1, step: 1, value: 20 },
       ],
-      cli: (v) => commandLine("troupe", "workflow", "rollout", this.#name, "--to", v.candidate, "--steps", steps(v.steps).join(","), "--step-after", v.step_after, "--min-runs", v.min_runs),
+      cli: (v) => this.#curl("-X", "PUT", "-H", "Content-Type: application/json", "-d", JSON.stringify(body(v))),
       act: async (v) => {
-        await put(`${this.#path()}/rollout`, { candidate: Number(v.candidate), steps: steps(v.steps), step_after: v.step_after, min_runs: Number(v.min_runs) || 0 });
+        await put(`${this.#path()}/rollout`, body(v));
         this.#refresher.ask();
         return "The rollout has begun.";
       },
@@ -117,7 +122,7 @@ export class Rollout {
     ask({
       title: "End the rollout", label: "End the rollout", danger: true,
       text: `All new runs begin with version ${r.stable} again. Runs under way stay with theirs. To keep the new version, make it the active one on the tab Versions instead.`,
-      cli: () => commandLine("troupe", "workflow", "rollout", this.#name, "--end"),
+      cli: () => this.#curl("-X", "DELETE"),
       act: async () => {
         await del(`${this.#path()}/rollout`);
         this.#onChanged();

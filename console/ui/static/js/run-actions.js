@@ -117,7 +117,7 @@ export class RunActions {
         ...(name ? [] : [{ name: "name", label: "Name", required: true }]),
         { name: "payload", label: "Payload as JSON", type: "area", placeholder: '{"price": 3}', hint: "Optional. A text needs quotes." },
       ],
-      cli: (v) => words("signal", run, v.name || name || "NAME", v.payload.trim() && ["--payload", v.payload.trim()]),
+      cli: (v) => words("signal", run, v.name || name || "NAME", v.payload.trim() && ["--json", v.payload.trim()]),
       act: async (v) => {
         await post(path(run, `signals/${encodeURIComponent(name || v.name.trim())}`), { payload: payload(v.payload) });
         return this.#done("The signal is sent.");

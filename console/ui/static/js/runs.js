@@ -178,7 +178,7 @@ export class RunsPage {
   #teach() {
     return [
       h("p", {}, "Nothing has run yet. A workflow is started from its page, by a schedule, or on the command line:"),
-      command("troupe run start NAME"),
+      command("troupe workflow start NAME"),
       h("p", {}, h("a", { href: "/workflows" }, "See the workflows")),
     ];
   }

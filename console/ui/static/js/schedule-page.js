@@ -104,6 +104,6 @@ export class SchedulePage {
       ["Key", s.key], ["Inputs", Object.entries(s.inputs ?? {}).map(([k, v]) => `${k}=${v}`).join(", ")], ["Comment", s.comment],
     ].filter(([, v]) => v);
     this.settings.replaceChildren(...pairs.flatMap(([k, v]) => [h("dt", {}, k), h("dd", {}, v)]));
-    this.cli.replaceChildren(commands(commandLine("troupe", "schedule", "show", s.name), commandLine("troupe", "run", "list", "--trigger", `schedule ${s.name}`), commandLine("troupe", "schedule", "delete", s.name)));
+    this.cli.replaceChildren(commands(commandLine("troupe", "schedule", "show", s.name), commandLine("troupe", "run", "list", "--trigger", `schedule/${s.name}`), commandLine("troupe", "schedule", "delete", s.name)));
   }
 }

@@ -76,7 +76,7 @@ export class SchedulesPage {
     setText(this.note, none ? "" : int(this.#list.length));
     if (none) {
       this.empty.replaceChildren(h("p", {}, "Nothing is scheduled. A schedule starts a workflow at the times of a cron expression, at a fixed rate, or once; none fires twice, whatever dies:"),
-        command("troupe schedule create nightly --workflow NAME --cron '0 3 * * *' --time-zone Europe/Berlin"));
+        command("troupe schedule put nightly --workflow NAME --cron '0 3 * * *' --time-zone Europe/Berlin"));
     }
     reconcile(this.rows, this.#list, (s) => s.name, () => this.#make(), (el, s) => this.#update(el, s));
   }

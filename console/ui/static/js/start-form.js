@@ -86,7 +86,7 @@ export class StartForm {
 
   #command() {
     const inputs = Object.entries(this.#values()).map(([name, value]) => ["--input", `${name}=${value}`]);
-    const line = commandLine("troupe", "run", "start", this.#name, ...inputs, this.key.value && ["--key", this.key.value],
+    const line = commandLine("troupe", "workflow", "start", this.#name, ...inputs, this.key.value && ["--key", this.key.value],
       Number(this.priority.value) && ["--priority", this.priority.value], this.#version && ["--version", this.#version]);
     this.cli.replaceChildren(command(line));
   }
