@@ -59,7 +59,7 @@ func (c *Console) plain(r plainRoute, handler http.HandlerFunc) {
 	registry := c.api.OpenAPI().Components.Schemas
 	op := &huma.Operation{Method: r.method, Path: strings.Replace(r.path, "...}", "}", 1), Summary: r.summary, Tags: []string{"node"}}
 	op.OperationID = operationID(r.method, r.path)
-	for _, part := range strings.Split(r.path, "/") {
+	for part := range strings.SplitSeq(r.path, "/") {
 		if name, ok := strings.CutPrefix(part, "{"); ok {
 			name = strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")
 			op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})

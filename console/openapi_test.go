@@ -84,7 +84,7 @@ func golden(t *testing.T, text []byte) {
 	}
 	want.WriteByte('\n')
 	if *update {
-		if err := os.WriteFile(file, want.Bytes(), 0o644); err != nil { //nolint:gosec // a document, to be read by all
+		if err := os.WriteFile(file, want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -171,7 +171,8 @@ func (s *runSnapshot) restore(d *Definition, id string) (*runState, bool) {
 			active: c.Active, completed: c.Completed, failed: c.Failed, skipped: c.Skipped, cancelled: c.Cancelled, began: c.Began, ended: c.Ended,
 		}
 	}
-	return r, r.restore(r.root, &s.Root)
+	fits := r.restore(r.root, &s.Root)
+	return r, fits
 }
 
 // restore fills a new scope.

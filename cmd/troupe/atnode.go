@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,10 +63,7 @@ func named(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
-		want := names[0]
-		for _, name := range names[1:] {
-			want += " and " + name
-		}
+		want := strings.Join(names, " and ")
 		return usageError("%s needs %s, got %s; see %s --help", cmd.CommandPath(), want, counted(len(args), "argument", "arguments"), cmd.CommandPath())
 	}
 }
@@ -76,8 +74,8 @@ type pageFlags struct {
 	cursor string
 }
 
-func (f *pageFlags) register(cmd *cobra.Command, what string, def, most int) {
-	cmd.Flags().IntVar(&f.limit, "limit", def, fmt.Sprintf("%s at most, up to %d", what, most))
+func (f *pageFlags) register(cmd *cobra.Command, what string, def int) {
+	cmd.Flags().IntVar(&f.limit, "limit", def, fmt.Sprintf("%s at most, up to %d", what, console.RunsMax))
 	cmd.Flags().StringVar(&f.cursor, "cursor", "", "where the page begins, as the page before says")
 }
 

@@ -82,7 +82,7 @@ func (a *app) runListCommand() *cobra.Command {
 	flags.StringVar(&q.Parent, "parent", "", "part of this run")
 	flags.StringVar(&since, "since", "", "started at or after: 2026-05-01T12:00:00Z, or 2h for two hours ago")
 	flags.StringVar(&before, "before", "", "started before")
-	page.register(cmd, "runs", console.RunsDefault, console.RunsMax)
+	page.register(cmd, "runs", console.RunsDefault)
 	return cmd
 }
 

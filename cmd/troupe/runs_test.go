@@ -67,7 +67,7 @@ func TestWorkflowsOfNode(t *testing.T) {
 	said(t, run(exitOK, "workflow", "rollout", "gate", "--end", "--reason", "enough").stdout, "ended", "enough")
 	bad := write(t, dir, "bad.yaml", "name: gate\nnodes: 7\n")
 	said(t, run(exitInvalid, "workflow", "deploy", bad).stderr, "bad.yaml:2:8", "expected a list")
-	said(t, run(exitFailed, "workflow", "start", "gaet").stderr, "there is no such workflow", "gate, weather")
+	said(t, run(exitFailed, "workflow", "start", "gaet").stderr, "there is no such workflow", "there are gate, stocktaking, weather")
 
 	start := []string{"workflow", "start", "gate", "--input", "who=Ada", "--key", "acme", "--idempotency-key", "k1"}
 	id := strings.TrimSpace(run(exitOK, start...).stdout)

@@ -54,7 +54,7 @@ func (a *app) scheduleListCommand() *cobra.Command {
 		return a.print(list, func() error { return a.printSchedules(list) })
 	})
 	cmd.Flags().StringVar(&of, "workflow", "", "of this workflow")
-	page.register(cmd, "schedules", 100, 1_000)
+	page.register(cmd, "schedules", 100)
 	return cmd
 }
 

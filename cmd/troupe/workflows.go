@@ -57,7 +57,7 @@ func (a *app) workflowListCommand() *cobra.Command {
 		}
 		return a.print(list, func() error { return a.printVersions(list.Workflows, list.Next) })
 	})
-	page.register(cmd, "workflows", 100, 1_000)
+	page.register(cmd, "workflows", 100)
 	return cmd
 }
 
@@ -175,7 +175,7 @@ func (a *app) workflowVersionsCommand() *cobra.Command {
 		}
 		return a.print(list, func() error { return a.printVersions(list.Versions, list.Next) })
 	})
-	page.register(cmd, "versions", 100, 1_000)
+	page.register(cmd, "versions", 100)
 	return cmd
 }
 

@@ -25,8 +25,8 @@ import (
 // message that is there, where nothing is said.
 const DefaultTimeout = time.Minute
 
-// timeoutMin is the shortest timeout that the client can keep.
-const timeoutMin = time.Second
+// shortestTimeout is the shortest timeout that the client can keep.
+const shortestTimeout = time.Second
 
 // Server says where the brokers are and how to speak with them.
 type Server struct {
@@ -73,8 +73,8 @@ func (s *Server) check(c *workflow.Check) {
 			local = false
 		}
 	}
-	if s.Timeout < timeoutMin {
-		c.Errorf("timeout", "%s is out of range; expected %s or more", s.Timeout, timeoutMin)
+	if s.Timeout < shortestTimeout {
+		c.Errorf("timeout", "%s is out of range; expected %s or more", s.Timeout, shortestTimeout)
 	}
 	if s.TLS != nil && s.TLS.Cert.IsZero() != s.TLS.Key.IsZero() {
 		c.Report("tls", "a certificate needs its key, and a key its certificate", "set both cert and key, or none")

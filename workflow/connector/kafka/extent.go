@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -152,9 +153,7 @@ func (s *source) beginnings(ctx context.Context, starts, ends kadm.ListedOffsets
 	begin := map[place]int64{}
 	first.Each(func(o kadm.ListedOffset) { begin[place{o.Topic, o.Partition}] = o.Offset })
 	committed, err := s.committed(ctx)
-	for at, offset := range committed {
-		begin[at] = offset
-	}
+	maps.Copy(begin, committed)
 	return begin, err
 }
 

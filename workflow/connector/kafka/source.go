@@ -194,7 +194,8 @@ func (s *source) poll(ctx context.Context, most int) (kgo.Fetches, error) {
 	limited, cancel := context.WithDeadlineCause(ctx, s.heard.Add(s.config.Timeout), errAway)
 	defer cancel()
 	fetches := s.client.PollRecords(limited, most)
-	for _, e := range fetches.Errors() {
+	if all := fetches.Errors(); len(all) > 0 {
+		e := all[0]
 		loss, lost := errors.AsType[*kgo.ErrDataLoss](e.Err)
 		at := fmt.Sprintf("%s/%d", e.Topic, e.Partition)
 		switch {

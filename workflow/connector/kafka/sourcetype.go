@@ -9,9 +9,9 @@ import (
 	"github.com/troupe-dev/troupe/workflow/connector/json"
 )
 
-// pollMin is how often a source that reads for a time looks for messages that have
+// shortestPoll is how often a source that reads for a time looks for messages that have
 // come since, where nothing is said and that is not too often.
-const pollMin = time.Second
+const shortestPoll = time.Second
 
 // pollsMax bounds how often a run may look, as each look that finds something is
 // kept in the run.
@@ -77,7 +77,7 @@ func planSource(c *workflow.Check, config SourceConfig) workflow.SourcePlan {
 	case config.For < 0:
 		c.Errorf("for", "%s is out of range; expected 0 or more", config.For)
 	case config.Poll == 0:
-		config.Poll = max(pollMin, config.For/pollsMax)
+		config.Poll = max(shortestPoll, config.For/pollsMax)
 	case config.Poll < config.For/pollsMax:
 		c.Errorf("poll", "%s is out of range; expected at least %s, which is for/%d", config.Poll, config.For/pollsMax, pollsMax)
 	}
