@@ -355,7 +355,7 @@ func (s *testSource) Read(ctx context.Context, most int) (workflow.Batch, []work
 	s.given += len(batch.Rows)
 	var rejects []workflow.Reject
 	if until := s.config.Bad; s.bad < until || end == s.config.Rows && s.bad < 2*until {
-		rejects = badRows[s.bad : s.bad+until]
+		rejects = slices.Clone(badRows[s.bad : s.bad+until]) // the flow writes into it
 		s.bad += until
 	}
 	if s.given == s.config.Rows && end == s.config.Rows && s.stop.open() {

@@ -107,7 +107,7 @@ func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.P
 		defer cancel()
 	}
 	engine, err := workflow.Open(opening, parent, s, workflow.EngineOptions{
-		Registry: r.types, Name: "runs", Owner: r.name, OutputDir: r.dir, Files: r.files, Log: r.log,
+		Registry: r.types, Name: "runs", Owner: r.name, OutputDir: r.dir, DirPerRun: true, Files: r.files, Log: r.log,
 	})
 	if err != nil {
 		return err
@@ -125,6 +125,9 @@ func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.P
 	r.mu.Lock()
 	r.engine = engine
 	r.mu.Unlock()
+	if err := r.spawnTidier(parent); err != nil {
+		return err
+	}
 	underWay := workflow.RunFilter{States: []workflow.State{workflow.StateRunning, workflow.StatePaused, workflow.StateStopping}, Limit: followedMax}
 	known, err := engine.Runs(ctx, underWay)
 	if err != nil {
@@ -537,8 +540,14 @@ func (r *Runs) prune(name string) {
 	}
 	engine := r.engine
 	r.mu.Unlock()
-	if _, err := engine.Prune(context.Background(), name, r.keep); err != nil && fault.CodeOf(err) != fault.Unavailable {
+	removed, err := engine.Prune(context.Background(), name, r.keep)
+	if err != nil && fault.CodeOf(err) != fault.Unavailable {
 		r.log.Warn("the histories of old runs cannot be removed", "error", err)
+	}
+	for _, id := range removed { // of those that the engine itself has started
+		if err := os.RemoveAll(filepath.Join(r.dir, id)); err != nil {
+			r.log.Warn("the output of an old run cannot be removed", "error", err)
+		}
 	}
 	listed, err := os.ReadDir(r.dir)
 	if err != nil {

@@ -41,6 +41,9 @@ type EngineOptions struct {
 	// OutputDir is where relative paths of sinks begin, for runs that say nothing
 	// themselves. Default: the working directory.
 	OutputDir string
+	// DirPerRun gives each run that says nothing a directory of its own below
+	// OutputDir, named by its id. It is made when a node writes into it.
+	DirPerRun bool
 	// Files is where the files of definitions are that were read by [LoadFS].
 	// Nil: only definitions from the operating system's files can be deployed.
 	Files fs.FS

@@ -74,6 +74,9 @@ func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*R
 	}
 	if start.OutputDir == "" {
 		start.OutputDir = e.options.OutputDir
+		if e.options.DirPerRun {
+			start.OutputDir = filepath.Join(start.OutputDir, id)
+		}
 	} else if dir, err := filepath.Abs(start.OutputDir); err == nil {
 		start.OutputDir = dir
 	}
