@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -448,10 +449,11 @@ func TestScheduleFailures(t *testing.T) {
 		if f := s.info().Firings; len(f) != 1 || f[0].Outcome != FiringFailed || !strings.Contains(f[0].Reason, "too much") {
 			t.Errorf("firings %+v", f)
 		}
-		away := true
+		var away atomic.Bool
+		away.Store(true)
 		s.mu.Lock()
 		s.commit = func(*store.Batch) error {
-			if away {
+			if away.Load() {
 				return fault.New(fault.Unavailable, "test", "away")
 			}
 			return nil
@@ -460,7 +462,7 @@ func TestScheduleFailures(t *testing.T) {
 		s.pass(5*time.Minute + 20*time.Second)
 		s.want()
 		s.mu.Lock()
-		away = false
+		away.Store(false)
 		s.mu.Unlock()
 		s.pass(time.Minute)
 		s.want("00:20:00")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,13 +25,13 @@ type belt struct {
 	items   chan Delivery
 	results chan error
 	served  chan struct{}
-	fail    error
+	fails   atomic.Bool
 }
 
 func (b *belt) Serve(ctx context.Context, deliver DeliverFunc) error {
 	b.served <- struct{}{}
-	if b.fail != nil {
-		return b.fail
+	if b.fails.Load() {
+		return errors.New("no belt")
 	}
 	for {
 		select {
@@ -209,7 +210,7 @@ func TestTriggerSource(t *testing.T) {
 		b := newBelt()
 		s.kinds = testTriggers(b)
 		s.engine.options.Registry.AddTriggers(s.kinds...)
-		b.fail = errors.New("no belt")
+		b.fails.Store(true)
 		trigger := Trigger{Name: "b", Workflow: "job", Kind: "belt", Inputs: map[string]string{"when": "${{ trigger.attributes.offset }}"}}
 		if _, err := s.engine.PutTrigger(ctx, trigger, store.Absent); err != nil {
 			t.Fatal(err)
@@ -222,7 +223,7 @@ func TestTriggerSource(t *testing.T) {
 		if n := len(b.served); n != 4 {
 			t.Errorf("served %d times; expected after 0, 1, 3 and 7 seconds", n)
 		}
-		b.fail = nil
+		b.fails.Store(false)
 		s.pass(time.Minute)
 		if info, err := s.engine.Trigger(ctx, "b"); err != nil || !info.Listens || info.Error != "" {
 			t.Errorf("%+v, %v", info, err)
@@ -232,10 +233,11 @@ func TestTriggerSource(t *testing.T) {
 			synctest.Wait()
 		}
 		bring("5")
-		away := true
+		var away atomic.Bool
+		away.Store(true)
 		s.mu.Lock()
 		s.commit = func(*store.Batch) error {
-			if away {
+			if away.Load() {
 				return fault.New(fault.Unavailable, "test", "away")
 			}
 			return nil
@@ -245,9 +247,7 @@ func TestTriggerSource(t *testing.T) {
 		if len(b.results) != 1 {
 			t.Fatalf("%d deliveries were taken in while the store was away", len(b.results))
 		}
-		s.mu.Lock()
-		away = false
-		s.mu.Unlock()
+		away.Store(false)
 		s.pass(time.Minute)
 		s.want("5", "6")
 		s.down(time.Second)
