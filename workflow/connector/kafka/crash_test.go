@@ -92,16 +92,19 @@ func TestKilledBeforeTheAcknowledgement(t *testing.T) {
 	brokers := strings.Join(b.ListenAddrs(), ",")
 	child := exec.Command(os.Args[0], "-test.run=^TestCrashedProcess$")
 	child.Env = append(os.Environ(), crashDir+"="+dir, crashBrokers+"="+brokers)
-	killed := make(chan struct{})
+	started, killed := make(chan struct{}), make(chan struct{})
 	b.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		<-started
 		_ = child.Process.Kill() // it may have ended by itself, which is found below
 		close(killed)
 		return nil, errors.New("the connection is cut"), true
 	})
-	if err := child.Start(); err != nil {
+	err := child.Start()
+	close(started)
+	if err != nil {
 		t.Fatal(err)
 	}
-	err := child.Wait()
+	err = child.Wait()
 	select {
 	case <-killed:
 	default:
@@ -145,7 +148,7 @@ func TestKilledBeforeTheAcknowledgement(t *testing.T) {
 // crashRows are the ids in the database, sorted.
 func crashRows(t *testing.T, dir string) (out []string) {
 	t.Helper()
-	db, err := dbsql.Open("sqlite", filepath.Join(dir, "out.db"))
+	db, err := dbsql.Open("sqlite", filepath.Join(dir, "out.db")+"?_pragma=busy_timeout(60000)")
 	if err != nil {
 		t.Fatal(err)
 	}
