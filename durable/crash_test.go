@@ -1,36 +1,22 @@
 package durable_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/troupe-dev/troupe/internal/crashtest"
 	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/store/postgres"
 	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 	"github.com/troupe-dev/troupe/store/sqlite"
-)
-
-// Variables of the crash harness.
-const (
-	crashPlace  = "TROUPE_CRASH_PLACE"  // the address of the store; makes the process a child
-	crashFrom   = "TROUPE_CRASH_FROM"   // of a child: the last acknowledged number of each sender
-	crashMutant = "TROUPE_CRASH_MUTANT" // of a child: the mutant that it is
-	crashRounds = "TROUPE_CRASH_ROUNDS" // how often something is killed
-	crashSeed   = "TROUPE_CRASH_SEED"   // what is killed, and when
 )
 
 // Req F9, F10, decisions 8f and 9: however often the process is killed, what was
@@ -39,8 +25,8 @@ const (
 func TestCrashSQLite(t *testing.T) {
 	t.Parallel()
 	c := newCrash(t, t.TempDir(), 12)
-	for range c.rounds {
-		c.kill(c.start(), c.random.IntN(400))
+	for range c.Rounds {
+		c.kill(c.start(), c.Random.IntN(400))
 	}
 	if wrong := c.verify(); len(wrong) > 0 {
 		t.Error(strings.Join(wrong, "\n"))
@@ -54,9 +40,9 @@ func TestCrashPostgreSQL(t *testing.T) {
 	server := postgrestest.New(t, postgrestest.Options{})
 	c := newCrash(t, server.Database(t), 6)
 	child := c.start()
-	for range c.rounds {
-		child.await(c.random.IntN(200))
-		switch c.random.IntN(5) {
+	for range c.Rounds {
+		child.Await(1 + c.Random.IntN(200))
+		switch c.Random.IntN(5) {
 		case 0:
 			server.Restart(t, syscall.SIGKILL)
 		case 1:
@@ -84,13 +70,13 @@ func TestCrashFindsMutants(t *testing.T) {
 			c.mutant = name
 			for range 40 {
 				for range 4 {
-					said := c.end(c.start(), c.random.IntN(100))
-					if strings.Contains(said, "the answer to ") {
-						t.Log(said) // the wrong one
+					err := c.end(c.start(), c.Random.IntN(100))
+					if err != nil && strings.Contains(err.Error(), "the answer to ") {
+						t.Log(err) // the wrong one
 						return
 					}
-					if said != "" {
-						t.Fatal(said)
+					if err != nil {
+						t.Fatal(err)
 					}
 				}
 				if wrong := c.verify(); len(wrong) > 0 {
@@ -107,134 +93,68 @@ func TestCrashFindsMutants(t *testing.T) {
 // crash is a harness at work.
 type crash struct {
 	*testing.T
+	*crashtest.Harness
 	place  string
 	mutant string
-	rounds int
-	random *rand.Rand
-
-	mu    sync.Mutex
-	acked []int // by sender
+	acked  []int // by sender
 }
 
 func newCrash(t *testing.T, place string, rounds int) *crash {
 	t.Helper()
-	seed := rand.Uint64()
-	if n, err := strconv.ParseUint(os.Getenv(crashSeed), 10, 64); err == nil {
-		seed = n
-	}
-	if n, err := strconv.Atoi(os.Getenv(crashRounds)); err == nil {
-		rounds = n
-	}
-	t.Logf("%s=%d, %d rounds", crashSeed, seed, rounds)
-	return &crash{T: t, place: place, rounds: rounds, random: rand.New(rand.NewPCG(seed, 0)), acked: make([]int, crashSenders)}
+	return &crash{T: t, Harness: crashtest.New(t, rounds), place: place, acked: make([]int, crashSenders)}
 }
 
-// child is a process under load.
-type child struct {
-	cmd   *exec.Cmd
-	in    io.Closer
-	says  chan struct{} // one for each tell that was acknowledged
-	ended chan struct{}
-	other []string
-	err   strings.Builder
-}
-
-// start starts a child. It does not outlive the test: its input ends with it.
-func (c *crash) start() *child {
+// start starts a child under load, which goes on where the last one was: those
+// that are still at work are told nothing.
+func (c *crash) start() *crashtest.Process {
 	c.Helper()
-	k := &child{says: make(chan struct{}, 1), ended: make(chan struct{})}
-	k.cmd = exec.CommandContext(c.Context(), os.Args[0], "-test.run=^TestCrashChild$", "-test.count=1")
-	c.mu.Lock()
-	from := strings.Trim(fmt.Sprint(c.acked), "[]")
-	c.mu.Unlock()
-	k.cmd.Env = append(os.Environ(), crashPlace+"="+c.place, crashFrom+"="+from, crashMutant+"="+c.mutant)
-	k.cmd.Stderr = &k.err
-	in, err := k.cmd.StdinPipe()
-	if err != nil {
-		c.Fatal(err)
-	}
-	k.in = in
-	out, err := k.cmd.StdoutPipe()
-	if err != nil {
-		c.Fatal(err)
-	}
-	if err := k.cmd.Start(); err != nil {
-		c.Fatal(err)
-	}
-	go c.listen(k, out)
-	return k
-}
-
-// listen notes what a child says, also what it said before it was killed.
-func (c *crash) listen(k *child, out io.Reader) {
-	defer close(k.ended)
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		var sender, number int
-		if _, err := fmt.Sscanf(lines.Text(), "acked %d %d", &sender, &number); err != nil {
-			k.other = append(k.other, lines.Text())
-			continue
-		}
-		c.mu.Lock()
-		c.acked[sender] = max(c.acked[sender], number)
-		c.mu.Unlock()
-		select {
-		case k.says <- struct{}{}:
-		case <-c.Context().Done():
-		}
-	}
-}
-
-// await waits for n acknowledged tells, and for one more.
-func (k *child) await(n int) {
-	for range n + 1 {
-		select {
-		case <-k.says:
-		case <-k.ended:
-			return
-		}
-	}
+	return c.Start("TestCrashChild", c.place, strings.Trim(fmt.Sprint(c.acked), "[]"), c.mutant)
 }
 
 // kill kills a child after n acknowledged tells. One that ended by itself is a
 // failure.
-func (c *crash) kill(k *child, n int) {
+func (c *crash) kill(p *crashtest.Process, n int) {
 	c.Helper()
-	if said := c.end(k, n); said != "" {
-		c.Fatalf("the child ended by itself:\n%s", said)
+	if err := c.end(p, n); err != nil {
+		c.Fatal(err)
 	}
 }
 
 // end kills a child after n acknowledged tells, or returns what it said when it
 // ended by itself.
-func (c *crash) end(k *child, n int) string {
+func (c *crash) end(p *crashtest.Process, n int) error {
 	c.Helper()
-	k.await(n)
-	_ = k.cmd.Process.Kill() // it may have ended
-	for open := true; open; {
-		select {
-		case <-k.says:
-		case <-k.ended:
-			open = false
-		}
+	p.Await(n + 1)
+	said, err := p.End()
+	for _, line := range said {
+		c.note(line)
 	}
-	_ = k.cmd.Wait()
-	_ = k.in.Close()
-	if k.cmd.ProcessState.Exited() {
-		return "it has ended: " + strings.Join(k.other, "\n") + "\n" + k.err.String()
+	return err
+}
+
+// note notes what was acknowledged.
+func (c *crash) note(line string) {
+	c.Helper()
+	var sender, number int
+	if _, err := fmt.Sscanf(line, "%d %d", &sender, &number); err != nil {
+		c.Fatalf("the child says %q: %v", line, err)
 	}
-	return ""
+	c.acked[sender] = max(c.acked[sender], number)
 }
 
 // suspend stops a child until another has done some work, which takes the end of
 // the lease, and returns that one. The first goes on for a while beside it.
-func (c *crash) suspend(k *child) *child {
+func (c *crash) suspend(p *crashtest.Process) *crashtest.Process {
 	c.Helper()
-	_ = k.cmd.Process.Signal(syscall.SIGSTOP)
+	p.Signal(syscall.SIGSTOP)
+	for _, line := range p.Said() {
+		c.note(line)
+	}
 	next := c.start()
-	next.await(50)
-	_ = k.cmd.Process.Signal(syscall.SIGCONT)
-	next.await(50)
-	c.kill(k, 0)
+	next.Await(51)
+	p.Signal(syscall.SIGCONT)
+	next.Await(51)
+	c.kill(p, 0)
 	return next
 }
 

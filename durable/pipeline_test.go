@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/durable"
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/internal/crashtest"
 	"github.com/troupe-dev/troupe/retry"
 	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/wire"
@@ -150,22 +150,18 @@ func (p *pipeline) redrive(ctx context.Context) (wrong []string) {
 
 // TestCrashChild is a process under load, until it is killed.
 func TestCrashChild(t *testing.T) {
-	place := os.Getenv(crashPlace)
-	if place == "" {
-		return // it is a child of the harness only
+	child, ok := crashtest.Child(t)
+	if !ok {
+		return // not a child
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
-	s, err := openCrashed(ctx, place)
+	s, err := openCrashed(ctx, child.Args[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range mutants {
-		if m.name == os.Getenv(crashMutant) {
+		if m.name == child.Args[2] {
 			s = &mutant{s, m.breaks}
 		}
 	}
@@ -173,9 +169,8 @@ func TestCrashChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for i, last := range strings.Fields(os.Getenv(crashFrom)) {
+	for i, last := range strings.Fields(child.Args[1]) {
 		wg.Go(func() {
 			// The first may have been committed when the last process died: its
 			// number or its request id tells.
@@ -190,9 +185,7 @@ func TestCrashChild(t *testing.T) {
 					cancel()
 					return
 				}
-				mu.Lock()
-				_, _ = fmt.Fprintf(os.Stdout, "acked %d %d\n", i, n)
-				mu.Unlock()
+				child.Say("%d %d", i, n)
 				if rand.IntN(20) != 0 { // else it is told again
 					n++
 				}

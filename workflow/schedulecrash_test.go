@@ -1,25 +1,20 @@
 package workflow
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/troupe-dev/troupe/internal/crashtest"
 	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 )
-
-// scheduleCrash is the address of the store; it makes the process a child.
-const scheduleCrash = "TROUPE_SCHEDULE_CRASH_PLACE"
 
 const tickWorkflow = "name: tick\nnodes:\n  - {id: now, type: value, with: {output: schedule.time}}\n"
 
@@ -48,11 +43,11 @@ func TestScheduleCrashPostgreSQL(t *testing.T) {
 // TestScheduleCrashedProcess is the process that is killed. It says when
 // something has changed.
 func TestScheduleCrashedProcess(t *testing.T) {
-	place := os.Getenv(scheduleCrash)
-	if place == "" {
+	child, ok := crashtest.Child(t)
+	if !ok {
 		return // not a child
 	}
-	e := tickEngine(t, place)
+	e := tickEngine(t, child.Args[0])
 	d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(tickWorkflow)}}, "w.yaml", LoadOptions{Registry: e.options.Registry})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +64,7 @@ func TestScheduleCrashedProcess(t *testing.T) {
 	changes, cancel := e.Watch("")
 	defer cancel()
 	for range changes {
-		fmt.Println("changed")
+		child.Say("changed")
 	}
 }
 
@@ -86,45 +81,12 @@ func tickEngine(t *testing.T, place string) *Engine {
 
 func playScheduleCrash(t *testing.T, place string, rounds int) {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv(crashSeed); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("%s=%d", crashSeed, seed)
-	if text := os.Getenv(crashRounds); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	random := rand.New(rand.NewPCG(seed, 0))
-	for range rounds {
-		child := exec.Command(os.Args[0], "-test.run=^TestScheduleCrashedProcess$")
-		child.Env = append(os.Environ(), scheduleCrash+"="+place)
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		said := ""
-		lines := bufio.NewScanner(out)
-		for n := 1 + random.IntN(200); n > 0 && lines.Scan(); {
-			if n--; lines.Text() != "changed" {
-				said += lines.Text() + "\n"
-			}
-		}
-		_ = child.Process.Kill() // it may have ended by itself, which is found below
-		for lines.Scan() {
-			continue
-		}
-		if err := child.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-			t.Fatalf("the process ended by itself: %v\n%s", err, said)
-		}
+	h := crashtest.New(t, rounds)
+	for range h.Rounds {
+		p := h.Start("TestScheduleCrashedProcess", place)
+		p.Await(1 + h.Random.IntN(200))
+		h.Linger(p, 30*time.Millisecond)
+		p.Kill()
 	}
 	e := tickEngine(t, place)
 	for _, s := range tickSchedules {
@@ -143,39 +105,98 @@ func verifyTicks(t *testing.T, e *Engine, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	instants := map[time.Time]bool{}
+	f := tickEvidence{name: name, counts: entry.state.Counts, waiting: entry.state.Queue}
 	state := entry.state
 	for at := entry.plan.after(state.Created, state.Created); !at.After(state.After); at = entry.plan.after(state.Created, at) {
-		instants[at] = true
+		f.instants = append(f.instants, at)
 	}
-	waiting := map[time.Time]bool{}
-	for _, at := range state.Queue {
-		waiting[at] = true
-	}
-	started := map[time.Time]string{}
 	for filter := (RunFilter{Workflow: "tick", Trigger: scheduleTrigger + name, Limit: 1000}); ; {
 		runs, err := e.Runs(ctx, filter)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, run := range runs {
-			at := run.Scheduled.UTC()
-			if other := started[at]; other != "" || !instants[at] || waiting[at] {
-				t.Errorf("%s: the run %s for %v, beside %q; an instant: %v, waiting: %v", name, run.ID, at, other, instants[at], waiting[at])
-			}
-			started[at] = run.ID
-		}
 		if len(runs) == 0 {
 			break
 		}
+		for _, run := range runs {
+			f.started = append(f.started, run.Scheduled.UTC())
+		}
 		filter.After = runs[len(runs)-1].ID
 	}
-	c := state.Counts
-	if int64(len(started)) != c.Fired || c.Missed != 0 || c.Failed != 0 || int64(len(instants)) != c.Fired+c.Skipped+int64(len(waiting)) {
-		t.Errorf("%s: %d instants, %d runs, %d waiting, %+v", name, len(instants), len(started), len(waiting), c)
+	for _, wrong := range f.wrong() {
+		t.Error(wrong)
 	}
-	if name == "queue" && c.Skipped > 0 && len(instants) < QueueMaxMax {
-		t.Errorf("%s: %d skipped, though there was room", name, c.Skipped)
+	t.Logf("%s: %d instants, %d runs, %d waiting, %d skipped", name, len(f.instants), len(f.started), len(f.waiting), f.counts.Skipped)
+}
+
+// tickEvidence is what is left of a schedule when processes have been killed.
+type tickEvidence struct {
+	name     string
+	instants []time.Time // those that have come
+	waiting  []time.Time
+	started  []time.Time // the instants of the runs
+	counts   ScheduleCounts
+}
+
+// wrong says what must not be.
+func (f *tickEvidence) wrong() (wrong []string) {
+	add := func(format string, args ...any) {
+		wrong = append(wrong, f.name+": "+fmt.Sprintf(format, args...))
 	}
-	t.Logf("%s: %d instants, %d runs, %d waiting, %d skipped", name, len(instants), len(started), len(waiting), c.Skipped)
+	seen, instants, waiting := map[time.Time]bool{}, map[time.Time]bool{}, map[time.Time]bool{}
+	for _, at := range f.instants {
+		instants[at] = true
+	}
+	for _, at := range f.waiting {
+		waiting[at] = true
+	}
+	for _, at := range f.started {
+		if seen[at] {
+			add("two runs for %v", at)
+		}
+		seen[at] = true
+		if !instants[at] {
+			add("a run for %v, which is no instant", at)
+		}
+		if waiting[at] {
+			add("a run for %v, which waits", at)
+		}
+	}
+	c := f.counts
+	if int64(len(f.started)) != c.Fired || c.Missed != 0 || c.Failed != 0 || int64(len(f.instants)) != c.Fired+c.Skipped+int64(len(f.waiting)) {
+		add("%d instants, %d runs, %d waiting, %+v", len(f.instants), len(f.started), len(f.waiting), c)
+	}
+	if f.name == "queue" && c.Skipped > 0 && len(f.instants) < QueueMaxMax {
+		add("%d skipped, though there was room", c.Skipped)
+	}
+	return wrong
+}
+
+// The checker finds what a scheduler must not do.
+func TestScheduleCrashCheckerFindsMutants(t *testing.T) {
+	t.Parallel()
+	at := func(i int) time.Time { return time.Unix(int64(i), 0).UTC() }
+	right := func() *tickEvidence {
+		return &tickEvidence{
+			name: "queue", instants: []time.Time{at(1), at(2), at(3)}, waiting: []time.Time{at(3)},
+			started: []time.Time{at(1), at(2)}, counts: ScheduleCounts{Fired: 2},
+		}
+	}
+	if wrong := right().wrong(); len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	for want, mutate := range map[string]func(f *tickEvidence){
+		"two runs for":             func(f *tickEvidence) { f.started[1] = at(1) },
+		"which is no instant":      func(f *tickEvidence) { f.started[1] = at(9) },
+		"which waits":              func(f *tickEvidence) { f.started[1] = at(3) },
+		"3 instants, 1 runs":       func(f *tickEvidence) { f.started = f.started[:1] },
+		"though there was room":    func(f *tickEvidence) { f.waiting, f.counts.Skipped = nil, 1 },
+		"3 instants, 2 runs, 0 wa": func(f *tickEvidence) { f.waiting = nil },
+	} {
+		f := right()
+		mutate(f)
+		if wrong := f.wrong(); !slices.ContainsFunc(wrong, func(s string) bool { return strings.Contains(s, want) }) {
+			t.Errorf("it has found %q, want %q", wrong, want)
+		}
+	}
 }

@@ -5,11 +5,10 @@ import (
 	dbsql "database/sql"
 	"errors"
 	"log/slog"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -18,15 +17,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/internal/crashtest"
 	"github.com/troupe-dev/troupe/store/sqlite"
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/sql"
-)
-
-// Variables that make the test a process to be killed.
-const (
-	crashDir     = "TROUPE_CRASH_DIR"
-	crashBrokers = "TROUPE_CRASH_BROKERS"
 )
 
 const crashNodes = `
@@ -69,11 +63,11 @@ func crashEngine(t *testing.T, dir, brokers string) (e *workflow.Engine, end fun
 
 // TestCrashedProcess is the process that is killed.
 func TestCrashedProcess(t *testing.T) {
-	dir := os.Getenv(crashDir)
-	if dir == "" {
+	child, ok := crashtest.Child(t)
+	if !ok {
 		return // not a child
 	}
-	e, _ := crashEngine(t, dir, os.Getenv(crashBrokers))
+	e, _ := crashEngine(t, child.Args[0], child.Args[1])
 	r, err := e.Start(context.Background(), "crash", workflow.StartOptions{})
 	if err == nil {
 		_, err = r.Wait(context.Background())
@@ -90,26 +84,19 @@ func TestKilledBeforeTheAcknowledgement(t *testing.T) {
 	b.send(0, 30)
 	dir := t.TempDir()
 	brokers := strings.Join(b.ListenAddrs(), ",")
-	child := exec.Command(os.Args[0], "-test.run=^TestCrashedProcess$")
-	child.Env = append(os.Environ(), crashDir+"="+dir, crashBrokers+"="+brokers)
-	started, killed := make(chan struct{}), make(chan struct{})
+	started, killed := make(chan *crashtest.Process, 1), make(chan struct{})
 	b.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
-		<-started
-		_ = child.Process.Kill() // it may have ended by itself, which is found below
+		p := <-started
+		p.Signal(syscall.SIGKILL)
 		close(killed)
 		return nil, errors.New("the connection is cut"), true
 	})
-	err := child.Start()
-	close(started)
-	if err != nil {
+	p := crashtest.New(t, 1).Start("TestCrashedProcess", dir, brokers)
+	started <- p
+	if _, err := p.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	err = child.Wait()
-	select {
-	case <-killed:
-	default:
-		t.Fatalf("the process ended by itself: %v", err)
-	}
+	<-killed
 	if g := b.GroupInfo("g"); g != nil && len(g.Commits) > 0 {
 		t.Fatalf("the group has committed %v", g.Commits)
 	}

@@ -1,16 +1,14 @@
 package sql
 
 import (
-	"bufio"
 	"context"
 	dbsql "database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,48 +17,63 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/internal/crashtest"
+	"github.com/troupe-dev/troupe/store"
+	"github.com/troupe-dev/troupe/store/postgres"
+	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 	"github.com/troupe-dev/troupe/store/sqlite"
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
 	"github.com/troupe-dev/troupe/workflow/connector/memory"
+	"github.com/troupe-dev/troupe/workflow/transform"
 )
 
-// Variables of the crash harness.
-const (
-	crashDir    = "TROUPE_CRASH_DIR"    // makes the process a child, which works there
-	crashRounds = "TROUPE_CRASH_ROUNDS" // how often a process is killed
-	crashSeed   = "TROUPE_CRASH_SEED"   // when it is killed
-)
-
+// crashWorkflow writes rows that no other run writes, into a table that all runs
+// share, and into a file of its own.
 const (
 	crashRows     = 40
 	crashWorkflow = `
 name: crash
 batch_rows: 10
 inputs:
-  tag: {type: int}
+  first: {type: int}
 nodes:
-  - {id: in, type: source.sequence, with: {column: n, start: 1, count: 40}}
-  - {id: table, type: sink.sql, from: in, with: {database: "sqlite:out.db", table: "t${tag}", create: true}}
-  - {id: file, type: sink.csv, from: in, with: {path: "${tag}.csv"}}
+  - {id: in, type: source.sequence, with: {column: i, start: 0, count: 40}}
+  - {id: rows, type: map, from: in, with: {columns: {n: inputs.first + i}}}
+  - {id: table, type: sink.sql, from: rows, with: {database: "DATABASE", table: numbers, create: true}}
+  - {id: file, type: sink.csv, from: rows, with: {path: "${first}.csv"}}
 `
 )
 
-// crashEngine opens an engine in a directory, with the workflow deployed.
-func crashEngine(t *testing.T, dir string) (e *workflow.Engine, end func()) {
+// crashPlaces are where processes that are killed have what lasts.
+type crashPlaces struct {
+	dir      string // files
+	store    string // the address of the store: a path is SQLite's
+	database string // the URL of the sink's
+}
+
+// crashEngine opens an engine, with the workflow deployed.
+func crashEngine(t *testing.T, at crashPlaces) (e *workflow.Engine, end func()) {
 	t.Helper()
 	ctx := context.Background()
-	s, err := sqlite.Open(ctx, filepath.Join(dir, "store.db"), sqlite.Options{})
+	var s store.Store
+	var err error
+	if filepath.IsAbs(at.store) {
+		s, err = sqlite.Open(ctx, at.store, sqlite.Options{})
+	} else {
+		s, err = postgres.Open(ctx, at.store, postgres.Options{})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := workflow.NewRegistry()
 	Register(r)
 	memory.Register(r)
+	transform.Register(r)
 	csv.Register(r)
-	files := fstest.MapFS{"w.yaml": {Data: []byte(crashWorkflow)}}
+	files := fstest.MapFS{"w.yaml": {Data: []byte(strings.Replace(crashWorkflow, "DATABASE", at.database, 1))}}
 	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
-	e, err = workflow.Open(ctx, sys, s, workflow.EngineOptions{Registry: r, Files: files, OutputDir: dir})
+	e, err = workflow.Open(ctx, sys, s, workflow.EngineOptions{Registry: r, Files: files, OutputDir: at.dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,19 +93,19 @@ func crashEngine(t *testing.T, dir string) (e *workflow.Engine, end func()) {
 
 // TestCrashedProcess is the process that is killed: it starts runs and says which.
 func TestCrashedProcess(t *testing.T) {
-	dir := os.Getenv(crashDir)
-	if dir == "" {
+	child, ok := crashtest.Child(t)
+	if !ok {
 		return // not a child
 	}
-	e, _ := crashEngine(t, dir)
+	e, _ := crashEngine(t, crashPlaces{child.Args[0], child.Args[1], child.Args[2]})
 	var wg sync.WaitGroup
 	for worker := range 4 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				tag := fmt.Sprint(os.Getpid()*100_000 + worker*10_000 + i)
-				r, err := e.Start(context.Background(), "crash", workflow.StartOptions{Inputs: map[string]string{"tag": tag}})
+				first := strconv.Itoa((os.Getpid()*100_000 + worker*10_000 + i) * 100)
+				r, err := e.Start(context.Background(), "crash", workflow.StartOptions{Inputs: map[string]string{"first": first}})
 				if err == nil {
-					fmt.Println("started", tag)
+					child.Say("%s", first)
 					_, err = r.Wait(context.Background())
 				}
 				if err != nil {
@@ -109,95 +122,196 @@ func TestCrashedProcess(t *testing.T) {
 // database once, and a file is whole or absent.
 func TestKilledSinks(t *testing.T) {
 	t.Parallel()
-	seed, rounds := uint64(time.Now().UnixNano()), 4
-	if text := os.Getenv(crashSeed); text != "" {
-		seed, _ = strconv.ParseUint(text, 10, 64)
+	lite := func(t *testing.T, name string) string { t.Helper(); return filepath.Join(t.TempDir(), name) }
+	for name, places := range map[string]func(t *testing.T) crashPlaces{
+		"SQLite": func(t *testing.T) crashPlaces {
+			return crashPlaces{store: lite(t, "s.db"), database: "sqlite:out.db"}
+		},
+		"PostgreSQL": func(t *testing.T) crashPlaces {
+			return crashPlaces{store: lite(t, "s.db"), database: postgrestest.Start(t)}
+		},
+		"MariaDB": func(t *testing.T) crashPlaces {
+			return crashPlaces{store: lite(t, "s.db"), database: startMariaDB(t)}
+		},
+		"PostgreSQL with its store there": func(t *testing.T) crashPlaces {
+			return crashPlaces{store: postgrestest.Start(t), database: postgrestest.Start(t)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := places(t)
+			at.dir = t.TempDir()
+			playSinks(t, at)
+		})
 	}
-	if text := os.Getenv(crashRounds); text != "" {
-		rounds, _ = strconv.Atoi(text)
+}
+
+func playSinks(t *testing.T, at crashPlaces) {
+	t.Helper()
+	h := crashtest.New(t, 3)
+	found := &sinkEvidence{}
+	for range h.Rounds {
+		p := h.Start("TestCrashedProcess", at.dir, at.store, at.database)
+		p.Await(1 + h.Random.IntN(20))
+		h.Linger(p, 30*time.Millisecond)
+		found.acked = append(found.acked, p.Kill()...)
+		for _, wrong := range found.files(t, at.dir) {
+			t.Error(wrong)
+		}
 	}
-	t.Logf("%s=%d", crashSeed, seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	dir := t.TempDir()
-	started := map[string]bool{}
-	for range rounds {
-		killChild(t, dir, 1+random.IntN(25), started)
-		files, err := filepath.Glob(filepath.Join(dir, "*.csv"))
+	found.read(t, at)
+	for _, wrong := range found.wrong() {
+		t.Error(wrong)
+	}
+	t.Logf("%d runs, %d of them acknowledged", len(found.runs), len(found.acked))
+}
+
+// sinkEvidence is what is left when processes have been killed and the last one
+// has ended all runs. Runs are called by the number of their first row.
+type sinkEvidence struct {
+	acked []string
+	runs  map[string]error // and how they ended
+	rows  map[int64]int    // how often each is in the table
+	lines map[string]int   // of files, by their names
+}
+
+// files counts lines, and says which files are not whole.
+func (f *sinkEvidence) files(t *testing.T, dir string) (wrong []string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.lines = map[string]int{}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range files {
-			checkWhole(t, file)
+		f.lines[filepath.Base(name)] = strings.Count(string(text), "\n")
+	}
+	return f.cut()
+}
+
+// cut says which files are not whole.
+func (f *sinkEvidence) cut() (wrong []string) {
+	for name, lines := range f.lines {
+		if lines != crashRows+1 {
+			wrong = append(wrong, fmt.Sprintf("%s has %d lines", name, lines))
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	return wrong
+}
+
+// read lets all runs end, and looks at what they have written.
+func (f *sinkEvidence) read(t *testing.T, at crashPlaces) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // a net for what hangs
 	defer cancel()
-	e, end := crashEngine(t, dir)
+	e, end := crashEngine(t, at)
 	defer end()
-	runs, err := e.Runs(ctx, workflow.RunFilter{Limit: 10_000})
-	if err != nil || len(runs) < len(started) {
-		t.Fatalf("%d runs, %d were acknowledged, %v", len(runs), len(started), err)
+	f.runs, f.rows = map[string]error{}, map[int64]int{}
+	for filter := (workflow.RunFilter{Workflow: "crash", Limit: 1000}); ; {
+		page, err := e.Runs(ctx, filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, summary := range page {
+			r, err := e.Run(ctx, summary.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := r.Wait(ctx)
+			f.runs[info.Start.Inputs["first"]] = err
+		}
+		filter.After = page[len(page)-1].ID
 	}
-	// Runs write while their neighbours' rows are counted.
-	db, err := dbsql.Open("sqlite", filepath.Join(dir, "out.db")+"?_pragma=busy_timeout(60000)")
+	f.files(t, at.dir)
+	db, err := openCrashed(at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, summary := range runs {
-		r, err := e.Run(ctx, summary.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, err := r.Wait(ctx)
-		if err != nil {
-			t.Fatalf("%s: %v", summary.ID, err)
-		}
-		tag := info.Start.Inputs["tag"]
-		delete(started, tag)
-		var rows, different int
-		if err := db.QueryRow(`SELECT count(*), count(DISTINCT n) FROM "t`+tag+`"`).Scan(&rows, &different); err != nil || rows != crashRows || different != crashRows {
-			t.Errorf("t%s has %d rows, %d of them different, %v", tag, rows, different, err)
-		}
-		checkWhole(t, filepath.Join(dir, tag+".csv"))
-	}
-	if len(started) > 0 {
-		t.Errorf("lost: %v", started)
-	}
-	t.Logf("%d runs", len(runs))
-}
-
-// killChild starts a process and kills it once it has started so many runs.
-func killChild(t *testing.T, dir string, after int, started map[string]bool) {
-	t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^TestCrashedProcess$")
-	child.Env = append(os.Environ(), crashDir+"="+dir)
-	out, err := child.StdoutPipe()
+	rows, err := db.QueryContext(ctx, "SELECT n FROM numbers")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var said []string
-	lines := bufio.NewScanner(out)
-	for n := 0; n < after && lines.Scan(); n++ {
-		said = append(said, lines.Text())
-		if tag, ok := strings.CutPrefix(lines.Text(), "started "); ok {
-			started[tag] = true
+	defer rows.Close()
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			t.Fatal(err)
 		}
+		f.rows[n]++
 	}
-	_ = child.Process.Kill() // it may have ended by itself, which is found below
-	if err := child.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Fatalf("the process ended by itself: %v\n%s", err, strings.Join(said, "\n"))
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// checkWhole reports a file that lacks rows.
-func checkWhole(t *testing.T, file string) {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if lines := strings.Count(string(text), "\n"); err != nil || lines != crashRows+1 {
-		t.Errorf("%s has %d lines, %v", filepath.Base(file), lines, err)
+func openCrashed(at crashPlaces) (*dbsql.DB, error) {
+	if path, ok := sqlitePath(at.database); ok {
+		return dbsql.Open("sqlite", filepath.Join(at.dir, path)+"?_pragma=busy_timeout(60000)")
+	}
+	return openURL(at.database)
+}
+
+// wrong says what must not be.
+func (f *sinkEvidence) wrong() (wrong []string) {
+	for _, first := range f.acked {
+		if _, there := f.runs[first]; !there {
+			wrong = append(wrong, fmt.Sprintf("the run of %s is lost", first))
+		}
+	}
+	for first, err := range f.runs {
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("the run of %s: %v", first, err))
+		}
+		if f.lines[first+".csv"] == 0 {
+			wrong = append(wrong, fmt.Sprintf("the file of %s is lost", first))
+		}
+		n, _ := strconv.ParseInt(first, 10, 64)
+		for i := n; i < n+crashRows; i++ {
+			if f.rows[i] != 1 {
+				wrong = append(wrong, fmt.Sprintf("row %d is there %d times", i, f.rows[i]))
+			}
+		}
+	}
+	if want := len(f.runs) * crashRows; len(f.rows) != want {
+		wrong = append(wrong, fmt.Sprintf("%d rows of %d runs, want %d", len(f.rows), len(f.runs), want))
+	}
+	return append(wrong, f.cut()...)
+}
+
+// The checker finds what sinks must not do.
+func TestKilledSinksCheckerFindsMutants(t *testing.T) {
+	t.Parallel()
+	right := func() *sinkEvidence {
+		f := &sinkEvidence{acked: []string{"100"}, runs: map[string]error{"100": nil, "200": nil}, rows: map[int64]int{}, lines: map[string]int{"100.csv": 41, "200.csv": 41}}
+		for i := range int64(crashRows) {
+			f.rows[100+i], f.rows[200+i] = 1, 1
+		}
+		return f
+	}
+	if wrong := right().wrong(); len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	for want, mutate := range map[string]func(f *sinkEvidence){
+		"row 207 is there 2 times":   func(f *sinkEvidence) { f.rows[207] = 2 },
+		"row 239 is there 0 times":   func(f *sinkEvidence) { delete(f.rows, 239) },
+		"81 rows of 2 runs, want 80": func(f *sinkEvidence) { f.rows[7] = 1 },
+		"the run of 300 is lost":     func(f *sinkEvidence) { f.acked = append(f.acked, "300") },
+		"100.csv has 12 lines":       func(f *sinkEvidence) { f.lines["100.csv"] = 12 },
+		"the file of 200 is lost":    func(f *sinkEvidence) { delete(f.lines, "200.csv") },
+		"the run of 100: broken":     func(f *sinkEvidence) { f.runs["100"] = errors.New("broken") },
+	} {
+		f := right()
+		mutate(f)
+		if wrong := f.wrong(); !slices.Contains(wrong, want) {
+			t.Errorf("it has found %q, want %q", wrong, want)
+		}
 	}
 }

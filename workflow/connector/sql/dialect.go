@@ -46,7 +46,7 @@ type session interface {
 	// begin connects and begins the transaction.
 	begin(ctx context.Context) (*sql.DB, *sql.Conn, error)
 	// define runs a statement that makes a table.
-	define(ctx context.Context, tx *transaction, statement string) error
+	define(ctx context.Context, tx *transaction, table, statement string) error
 	// committing is called before a commit, committed after it, while the
 	// connection is open.
 	committing(ctx context.Context, tx *transaction) error
@@ -110,7 +110,7 @@ func createTable(d dialect, t target, schema workflow.Schema) string {
 	if len(t.key) > 0 {
 		parts = append(parts, "PRIMARY KEY ("+strings.Join(quoteAll(d, t.key), ", ")+")")
 	}
-	return "CREATE TABLE " + tableName(d, t.table) + " (" + strings.Join(parts, ", ") + ")"
+	return "CREATE TABLE IF NOT EXISTS " + tableName(d, t.table) + " (" + strings.Join(parts, ", ") + ")"
 }
 
 // tableName quotes the name of a table. SQLite has no schemas to speak of.

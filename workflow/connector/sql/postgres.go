@@ -41,7 +41,7 @@ func (postgresDialect) open(l location) (*sql.DB, error) {
 
 func (d postgresDialect) session(l location) session {
 	return &serverSession{
-		at: l, begun: "BEGIN", before: d.makeKeys,
+		at: l, begun: "BEGIN", before: d.makeKeys, defining: "SELECT pg_advisory_xact_lock(" + tablesLock + ", hashtext($1))",
 		expire: "DELETE FROM " + keysTable + " WHERE idempotency_key IN (SELECT idempotency_key FROM " + keysTable +
 			" WHERE applied_at < $1 LIMIT " + keysDropped + " FOR UPDATE SKIP LOCKED)",
 	}
@@ -50,6 +50,10 @@ func (d postgresDialect) session(l location) session {
 // keysLock is the advisory lock under which the table of keys is made: IF NOT
 // EXISTS alone fails when two do it at the same time.
 const keysLock = 0x74726f757065 // "troupe"
+
+// tablesLock is the class of the advisory locks under which the other tables are
+// made, for the same reason.
+const tablesLock = "1953656693" // "trou"
 
 // makeKeys makes the table of keys, so that the transactions of runs need not
 // wait for each other to make it. If it may not, apply says so.

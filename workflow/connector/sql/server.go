@@ -15,6 +15,9 @@ type serverSession struct {
 	// apart: statements that make tables run on a connection of their own,
 	// because they would commit the transaction.
 	apart bool
+	// defining, if any, makes those wait that would make the same table, its
+	// parameter, until the transaction ends.
+	defining string
 	// expire removes old keys.
 	expire string
 }
@@ -38,10 +41,15 @@ func (s *serverSession) begin(ctx context.Context) (*sql.DB, *sql.Conn, error) {
 	return db, conn, err
 }
 
-func (s *serverSession) define(ctx context.Context, tx *transaction, statement string) error {
+func (s *serverSession) define(ctx context.Context, tx *transaction, table, statement string) error {
 	if s.apart {
 		_, err := tx.db.ExecContext(ctx, statement)
 		return err
+	}
+	if s.defining != "" {
+		if err := tx.exec(ctx, s.defining, table); err != nil {
+			return err
+		}
 	}
 	return tx.exec(ctx, statement)
 }

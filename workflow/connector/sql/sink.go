@@ -144,7 +144,13 @@ func prepareTable(ctx context.Context, tx *transaction, t target, schema workflo
 				Message: "there is no table " + quoted(t.table), Hint: "check its name, or set create: true to have it made",
 			}
 		}
-		return tx.fault("sql.Open", tx.session.define(ctx, tx, createTable(d, t, schema)))
+		err := tx.session.define(ctx, tx, t.table, createTable(d, t, schema))
+		if err == nil { // another run may have made it, in another way
+			there, err = d.columns(ctx, tx.conn, t.table)
+		}
+		if err != nil {
+			return tx.fault("sql.Open", err)
+		}
 	}
 	if err := d.check(ctx, tx.conn, t); err != nil {
 		if f, ok := errors.AsType[*fault.Error](err); ok {

@@ -116,15 +116,19 @@ func (s *fileSession) lock(ctx context.Context, made bool) error {
 	if s.conn, err = db.Conn(ctx); err != nil {
 		return s.closeAfter(err)
 	}
-	begin := "BEGIN IMMEDIATE"
-	if made {
-		// The lock has to outlast a rollback, see remove.
-		if err := s.exec(ctx, "PRAGMA locking_mode=EXCLUSIVE"); err != nil {
+	if !made {
+		if err := s.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 			return s.closeAfter(err)
 		}
-		begin = "BEGIN EXCLUSIVE"
+		return nil
 	}
-	if err := s.exec(ctx, begin); err != nil {
+	if err := s.exec(ctx, "BEGIN EXCLUSIVE"); err != nil {
+		return s.closeAfter(err)
+	}
+	// The lock has to outlast a rollback, see rolledBack. Said before, the shared lock
+	// with which it waits would outlast the wait, and hold up a writer that was
+	// faster, which holds up this one.
+	if err := s.exec(ctx, "PRAGMA locking_mode=EXCLUSIVE"); err != nil {
 		return s.closeAfter(err)
 	}
 	return nil
@@ -141,7 +145,7 @@ func (s *fileSession) exec(ctx context.Context, statement string) error {
 }
 
 // define runs the statement in the transaction.
-func (s *fileSession) define(ctx context.Context, tx *transaction, statement string) error {
+func (s *fileSession) define(ctx context.Context, tx *transaction, _, statement string) error {
 	return tx.exec(ctx, statement)
 }
 

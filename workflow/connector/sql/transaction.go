@@ -130,7 +130,7 @@ func (tx *transaction) apply(ctx context.Context, key string) (bool, error) {
 		if there, err := d.columns(ctx, tx.conn, keysTable); err != nil {
 			return false, tx.fault("sql.Open", err)
 		} else if len(there) == 0 {
-			if err := tx.session.define(ctx, tx, d.keysTable()); err != nil {
+			if err := tx.session.define(ctx, tx, keysTable, d.keysTable()); err != nil {
 				err := fault.From(tx.fault("sql.Open", err))
 				err.Message, err.Hint = strings.TrimSuffix("cannot make the table "+keysTable+": "+err.Message, ": "), "make it by hand: "+d.keysTable()
 				return false, err
