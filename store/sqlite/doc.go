@@ -15,7 +15,7 @@
 // transaction with one fsync (group commit). A batch is never held back to make
 // a group larger.
 //
-// What changes often, events and messages, is not written into a table of its
+// What changes often, events, messages and entries, is not written into a table of its
 // own right away. The whole group becomes one row of the table journal, and the
 // change itself is made in memory. From time to time the writer folds: it moves
 // what is in memory into the tables, many events of a stream as one row, and
@@ -23,7 +23,7 @@
 // acknowledged between two folds never touches an index. When the store is
 // opened it reads the journal and has the same memory as before.
 //
-// Snapshots, letters, metadata, leases and payloads above [store.BlobThreshold]
+// Snapshots, letters, leases and payloads above [store.BlobThreshold]
 // go into their tables directly, in the transaction of the batch.
 //
 // # What it costs

@@ -74,9 +74,10 @@ func openTest(t *testing.T, path string) *Store {
 
 func appendTo(s *Store, expected store.Position) error {
 	_, err := s.Commit(context.Background(), &store.Batch{
-		Appends: []store.Append{{Stream: "s", Expected: expected, Events: make([]store.Event, 1)}},
-		Puts:    []store.Put{{Queue: "q"}},
-		Sets:    []store.Set{{Key: "k", Expected: int64(expected)}},
+		Appends:   []store.Append{{Stream: "s", Expected: expected, Events: make([]store.Event, 1)}},
+		Puts:      []store.Put{{Queue: "q"}},
+		Sets:      []store.Set{{Key: "k", Expected: int64(expected)}},
+		Snapshots: []store.Snapshot{{Stream: "s", Position: expected + 1}},
 	})
 	return err
 }
@@ -92,7 +93,7 @@ func TestFailingStatements(t *testing.T) {
 		"BEGIN IMMEDIATE":                       {sqlite3.SQLITE_BUSY, store.ErrInUse},
 		"INSERT INTO journal (data) VALUES (?)": {sqlite3.SQLITE_IOERR_WRITE, store.ErrDisk},
 		"COMMIT":                                {sqlite3.SQLITE_IOERR_WRITE, store.ErrDisk},
-		"INSERT OR REPLACE INTO metadata (key, version, value, sum) VALUES (?, ?, ?, ?)": {sqlite3.SQLITE_FULL, store.ErrDiskFull},
+		"INSERT OR REPLACE INTO snapshots (stream, position, time, type, blob, size, data, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)": {sqlite3.SQLITE_FULL, store.ErrDiskFull},
 	} {
 		s := openTest(t, filepath.Join(t.TempDir(), "store.db"))
 		if err := appendTo(s, 0); err != nil {

@@ -58,6 +58,10 @@ func (f *folder) write() map[*stream]int64 {
 	for _, name := range f.mem.scoped {
 		f.scope(name, f.mem.scopes[name])
 	}
+	f.mem.entries.Scan(func(key string, e entry) bool {
+		f.entry(key, e)
+		return f.err == nil
+	})
 	for _, id := range f.mem.blobs {
 		f.exec("DELETE FROM blobs WHERE id = ?", id)
 	}
@@ -172,6 +176,14 @@ func (f *folder) scope(name string, sc *scope) {
 	}
 }
 
+func (f *folder) entry(key string, e entry) {
+	if e.version == store.Absent {
+		f.exec("DELETE FROM metadata WHERE key = ?", key)
+		return
+	}
+	f.exec("INSERT OR REPLACE INTO metadata (key, version, value, sum) VALUES (?, ?, ?, ?)", key, e.version, e.value, rowSum(key, e.version, e.value))
+}
+
 // folded makes memory what it is after a fold that is committed.
 func (mem *memory) folded(numbers map[*stream]int64) {
 	for _, s := range mem.dirty {
@@ -212,6 +224,7 @@ func (mem *memory) folded(numbers map[*stream]int64) {
 		}
 	}
 	clear(mem.requests)
+	mem.entries.Clear()
 	mem.dirty, mem.scoped = nil, nil
 	mem.fresh, mem.changed, mem.removed, mem.trimmed, mem.blobs = nil, nil, nil, nil, nil
 	mem.bytes, mem.records = 0, 0

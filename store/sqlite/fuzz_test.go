@@ -46,6 +46,8 @@ func sampleRow() []byte {
 	b = putGrant(b, 4, []*message{{id: 1}, {id: 2}})
 	b = putDone(b, 1, 99, "reply", []byte("answer"))
 	b = putNack(b, 2, 500, 3, "why")
+	b = putSet(b, "k", 3, []byte("value"))
+	b = putSet(b, "deleted", store.Absent, nil)
 	return sealJournalRow(b, 10, 20)
 }
 
@@ -103,6 +105,12 @@ func TestJournalRow(t *testing.T) {
 	}
 	if r := mem.requests[requestKey{"q", "r"}]; r.message != 1 || r.done != 99 || r.until != 159 || string(r.answer) != "answer" {
 		t.Errorf("request = %+v", r)
+	}
+	if e, _ := mem.entries.Get("k"); e.version != 3 || string(e.value) != "value" {
+		t.Errorf("entry = %+v", e)
+	}
+	if e, known := mem.entries.Get("deleted"); !known || e.version != store.Absent {
+		t.Errorf("deleted entry = %+v, %v", e, known)
 	}
 	// A record that is cut, anywhere.
 	for n := range row.records {

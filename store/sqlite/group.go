@@ -23,6 +23,7 @@ type group struct {
 	undo     []undo
 	cursors  map[cursorKey]uint64 // staged; 0 if forgotten
 	requests map[requestKey]request
+	versions map[string]int64 // staged, of entries
 
 	direct  bool // the transaction changed tables
 	records int
@@ -39,8 +40,13 @@ type undo struct {
 	head   store.Position
 	m      *message // is not staged any more
 	queue  *queue   // has one put less
+	key    string   // of an entry, which has again the version staged before
+	before int64    // or unstaged
 	f      func()
 }
+
+// unstaged is the version of an entry that the group had not set.
+const unstaged int64 = -1
 
 // A mark is a state of a group to go back to.
 type mark struct {
@@ -63,6 +69,10 @@ func (g *group) back(to mark) {
 			u.m.staged = false
 		case u.queue != nil:
 			u.queue.staged--
+		case u.key != "":
+			if g.versions[u.key] = u.before; u.before == unstaged {
+				delete(g.versions, u.key)
+			}
 		default:
 			u.f()
 		}
@@ -125,7 +135,7 @@ func (g *group) stage(b *store.Batch) (store.Result, error) {
 // touchesTables reports whether a batch may change tables before the fold, so
 // that to refuse it half-way takes a savepoint.
 func touchesTables(b *store.Batch) bool {
-	if b.Fence.Raise || len(b.Snapshots)+len(b.Trims)+len(b.Sets)+len(b.Buries)+
+	if b.Fence.Raise || len(b.Snapshots)+len(b.Trims)+len(b.Buries)+
 		len(b.LetterDeletes)+len(b.LetterEdits)+len(b.LetterAdds) > 0 {
 		return true
 	}
@@ -342,30 +352,32 @@ func (g *group) cursorsOf(b *store.Batch) error {
 }
 
 func (g *group) sets(b *store.Batch, r *store.Result) error {
+	if len(b.Sets) > 0 {
+		r.Versions = make([]int64, 0, len(b.Sets))
+	}
 	for i := range b.Sets {
 		set := &b.Sets[i]
-		row, err := g.one("SELECT version FROM metadata WHERE key = ?", set.Key)
-		if err != nil {
-			return err
-		}
-		version := store.Absent
-		if len(row) > 0 {
-			version = intOf(row[0])
+		before, staged := g.versions[set.Key]
+		version := before
+		if !staged {
+			before = unstaged
+			var err error
+			if version, err = g.s.tables.version(set.Key); err != nil {
+				return err
+			}
 		}
 		if set.Expected != store.AnyVersion && set.Expected != version {
 			return store.EntryConflict(set.Key, set.Expected, version)
 		}
-		if set.Delete {
-			version = store.Absent
-			err = g.exec("DELETE FROM metadata WHERE key = ?", set.Key)
-		} else {
-			version++
-			err = g.exec("INSERT OR REPLACE INTO metadata (key, version, value, sum) VALUES (?, ?, ?, ?)",
-				set.Key, version, set.Value, rowSum(set.Key, version, set.Value))
+		value := set.Value
+		if version++; set.Delete {
+			version, value = store.Absent, nil
 		}
-		if err != nil {
-			return err
-		}
+		g.undo = append(g.undo, undo{key: set.Key, before: before})
+		g.versions[set.Key] = version
+		g.buf = putSet(g.buf, set.Key, version, value)
+		end := len(g.buf)
+		g.record(op{kind: opSet, text: set.Key, version: version, bytes: g.buf[end-len(value) : end : end]})
 		r.Versions = append(r.Versions, version)
 	}
 	return nil

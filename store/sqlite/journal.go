@@ -59,6 +59,14 @@ func putCursor(b []byte, scope string, p store.Producer, seq uint64) []byte {
 	return putUint(b, seq)
 }
 
+// putSet appends an entry; version 0 means that it was deleted.
+func putSet(b []byte, key string, version int64, value []byte) []byte {
+	b = append(b, byte(opSet))
+	b = putText(b, key)
+	b = putUint(b, uint64(version)) //nolint:gosec // versions are not negative
+	return putText(b, value)
+}
+
 // putMessage appends a message; its body follows as a text.
 func putMessage(b []byte, m *message) []byte {
 	b = append(b, byte(opPut), byte(m.priority))
@@ -180,6 +188,14 @@ func (mem *memory) replayRecord(kind opKind, r *reader, tables lookup) error {
 		}
 	case opDone, opNack:
 		return mem.replayEnd(kind, r)
+	case opSet:
+		o := op{kind: opSet, text: r.text(), version: int64(r.uint()), bytes: r.bytes()} //nolint:gosec // below
+		if r.err == nil && o.version < 0 {
+			return errForm
+		}
+		if r.err == nil {
+			mem.apply(&o)
+		}
 	default:
 		return errForm
 	}

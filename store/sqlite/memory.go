@@ -3,6 +3,8 @@ package sqlite
 import (
 	"sync"
 
+	"github.com/tidwall/btree"
+
 	"github.com/troupe-dev/troupe/store"
 )
 
@@ -18,9 +20,10 @@ type memory struct {
 	messages map[store.MessageID]*message
 	lost     map[store.MessageID]bool // damaged in the table; what the journal says of them is ignored
 	scopes   map[string]*scope
-	requests map[requestKey]request // since the last fold
-	due      heap[deadline]         // when messages that are held or delayed become ready
-	compact  int                    // length of due at which it is worth looking for stale ones
+	requests map[requestKey]request   // since the last fold
+	entries  btree.Map[string, entry] // since the last fold, those that were deleted among them
+	due      heap[deadline]           // when messages that are held or delayed become ready
+	compact  int                      // length of due at which it is worth looking for stale ones
 
 	// What the next fold has to write.
 	dirty   []*stream
@@ -44,6 +47,12 @@ type memory struct {
 type trimmed struct {
 	no      int64
 	through store.Position // store.Everything: the stream's own row, too
+}
+
+// An entry is what was set since the last fold.
+type entry struct {
+	version int64 // 0 if it was deleted
+	value   []byte
 }
 
 // A deadline is when a message becomes ready, unless its until has changed.
@@ -109,11 +118,12 @@ type op struct {
 	m        *message
 	until    int64
 	attempts int32
-	text     string // a reason, an answer's type, a scope
-	bytes    []byte // an answer
+	text     string // a reason, an answer's type, a scope, a key
+	bytes    []byte // an answer, a value
 	when     int64
 	producer store.Producer
 	seq      uint64 // 0 forgets
+	version  int64  // 0 deletes
 }
 
 type opKind uint8
@@ -127,6 +137,7 @@ const (
 	opGrant  opKind = 5
 	opDone   opKind = 6
 	opNack   opKind = 7
+	opSet    opKind = 8
 )
 
 // apply makes an op visible. It returns the queue that has a message ready by it,
@@ -155,6 +166,8 @@ func (mem *memory) apply(o *op) *queue {
 		mem.finish(o)
 	case opNack:
 		return mem.giveBack(o)
+	case opSet:
+		mem.entries.Set(o.text, entry{o.version, o.bytes})
 	}
 	return nil
 }

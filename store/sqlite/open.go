@@ -52,7 +52,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		foldAt: o.JournalBytes, done: make(chan struct{}), closing: make(chan struct{}),
 	}
 	s.inbox.wake = make(chan struct{}, 1)
-	s.group = group{s: s, cursors: map[cursorKey]uint64{}, requests: map[requestKey]request{}}
+	s.group = group{s: s, cursors: map[cursorKey]uint64{}, requests: map[requestKey]request{}, versions: map[string]int64{}}
 	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(explain(op, path, err), s.release())
 	}

@@ -84,6 +84,19 @@ func readCursors(ctx context.Context, c *conn, scope string) (map[store.Producer
 	return seqs, err
 }
 
+// version returns the version of an entry, or [store.Absent].
+func (t *tables) version(key string) (int64, error) {
+	if e, found := t.mem.entries.Get(key); found {
+		return e.version, nil
+	}
+	version := store.Absent
+	err := t.c.query(context.Background(), "SELECT version FROM metadata WHERE key = ?", []driver.Value{key}, func(row []driver.Value) error {
+		version = intOf(row[0])
+		return nil
+	})
+	return version, broken(err)
+}
+
 // queue returns the queue of a name.
 func (t *tables) queue(name store.Queue) *queue {
 	if q := t.mem.queues[name]; q != nil {

@@ -170,6 +170,7 @@ func (s *Store) newGroup() *group {
 	clear(g.undo)
 	clear(g.cursors)
 	clear(g.requests)
+	clear(g.versions)
 	g.now, g.buf, g.ops, g.undo, g.direct, g.records = s.now(), make([]byte, 0, s.bufHint), g.ops[:0], g.undo[:0], false, 0
 	return g
 }
