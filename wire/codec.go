@@ -111,10 +111,17 @@ type cborCodec struct{}
 func (cborCodec) Name() string { return "cbor" }
 
 func (cborCodec) Append(dst []byte, v any) ([]byte, error) {
-	buf := bytes.NewBuffer(dst)
+	buf := cborBuffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // it has nothing else
+	*buf = *bytes.NewBuffer(dst)
 	err := cborModes().enc.MarshalToBuffer(v, buf)
-	return buf.Bytes(), err
+	dst = buf.Bytes()
+	*buf = bytes.Buffer{}
+	cborBuffers.Put(buf)
+	return dst, err
 }
+
+// cborBuffers are buffers without memory of their own.
+var cborBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func (cborCodec) Decode(data []byte, v any) error { return cborModes().dec.Unmarshal(data, v) }
 

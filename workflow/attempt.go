@@ -28,7 +28,7 @@ type taskJob struct {
 	heartbeat time.Duration
 	admit     func(context.Context) (release func(), err error)
 	self      actor.Ref[runMessage]
-	report    func(result) runMessage
+	scope     runVariables
 	log       runLogHandler
 	context   attemptContext
 	began     time.Time
@@ -37,6 +37,8 @@ type taskJob struct {
 	timer    *time.Timer // until its time is over, and then until it is left behind
 	over     bool        // its time is over
 	reported bool
+	undoes   bool // it is an attempt to undo the step
+	ended    stepEnded
 }
 
 // attemptContext is the context of an attempt. Its end is that of a deadline if
@@ -62,11 +64,14 @@ func (c *attemptContext) Err() error {
 // newJob is the next attempt of a task, which ends with parent at the latest.
 func (a *runActor) newJob(parent context.Context, ctx *actor.Context[runMessage], s *stepDef, iteration []int, attempt int, key string) *taskJob {
 	r := a.run
-	j := &taskJob{self: ctx.Self(), log: runLogHandler{engine: r.engine, workflow: r.workflow, run: r.id, node: Instance(s.id, iteration)}}
+	j := &taskJob{
+		self: ctx.Self(), log: runLogHandler{engine: r.engine, workflow: r.workflow, run: r.id, node: Instance(s.id, iteration)},
+		ended: stepEnded{node: s.id, iteration: iteration, attempt: attempt},
+	}
 	j.context.Context, j.context.cancel = context.WithCancelCause(parent)
 	j.task = Task{
 		RunID: r.id, Node: s.id, Iteration: iteration, Attempt: attempt, Key: key, Dir: r.outputDir(),
-		Input: r.state.definition.input, Log: slog.New(&j.log),
+		Input: a.input, Log: slog.New(&j.log),
 	}
 	return j
 }
@@ -149,9 +154,6 @@ func (j *taskJob) end(cause error) bool {
 	return first
 }
 
-// cancel is end for one who does not ask.
-func (j *taskJob) cancel(cause error) { j.end(cause) }
-
 // leaveBehind tells the run that the time of the attempt was over, although the
 // task goes on.
 func (j *taskJob) leaveBehind() {
@@ -174,7 +176,11 @@ func (j *taskJob) once(r result) runMessage {
 		return ignored{}
 	}
 	j.reported = true
-	return j.report(r)
+	if j.undoes {
+		return undoEnded{j.ended.attempt, r}
+	}
+	j.ended.result = r
+	return &j.ended
 }
 
 // listen ends the attempt when nothing is heard of the task for too long, until

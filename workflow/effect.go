@@ -21,7 +21,7 @@ func (a *runActor) execute(ctx *actor.Context[runMessage], s *step) {
 		return
 	}
 	work, cancel := context.WithCancelCause(a.work)
-	a.cancel[s] = cancel
+	a.cancel[s] = cancelFunc(cancel)
 	if s.def.flow != nil {
 		a.executeFlow(work, ctx, s)
 		return
@@ -32,8 +32,8 @@ func (a *runActor) execute(ctx *actor.Context[runMessage], s *step) {
 // stopWork ends all that is under way.
 func (a *runActor) stopWork(cause error) {
 	a.endWork(cause)
-	for _, cancel := range a.cancel {
-		cancel(cause)
+	for _, work := range a.cancel {
+		work.end(cause)
 	}
 }
 
@@ -45,15 +45,15 @@ func (r *liveRun) outputDir() string {
 func (a *runActor) executeTask(ctx *actor.Context[runMessage], s *step) {
 	iteration, attempt, def := s.scope.iteration(), s.attempt, s.def
 	job := a.newJob(context.Background(), ctx, def, iteration, attempt, taskKey(a.run.id, def.id, iteration)) // ended by stopWork
-	a.cancel[s] = job.cancel
-	job.run, job.variables, job.timeout, job.heartbeat = def.run, a.run.state.variables(s.scope), def.timeout, def.heartbeat
-	job.report = func(r result) runMessage { return stepEnded{def.id, iteration, attempt, r} }
+	a.cancel[s] = job
+	job.scope = runVariables{run: a.run.state.runState, scope: s.scope}
+	job.run, job.variables, job.timeout, job.heartbeat = def.run, &job.scope, def.timeout, def.heartbeat
 	if def.templated {
 		job.variables = fix(job.variables)
 	}
 	wait, err := a.admission(s, job.variables)
 	if err != nil {
-		_ = ctx.Self().TryTell(job.report(result{err: invalid(err)}))
+		_ = ctx.Self().TryTell(job.once(result{err: invalid(err)}))
 		return
 	}
 	job.admit = wait
@@ -118,7 +118,7 @@ func (a *runActor) executeFlow(work context.Context, ctx *actor.Context[runMessa
 	}
 	if err != nil {
 		cancel()
-		_ = ctx.Self().TryTell(stepEnded{id, iteration, attempt, result{err: err}})
+		_ = ctx.Self().TryTell(&stepEnded{id, iteration, attempt, result{err: err}})
 		return
 	}
 	r.mu.Lock()
@@ -134,7 +134,7 @@ func (a *runActor) executeFlow(work context.Context, ctx *actor.Context[runMessa
 		case err != nil && work.Err() != nil && fault.CodeOf(err) == fault.Canceled:
 			err = errors.Join(context.Cause(work), err)
 		}
-		return stepEnded{id, iteration, attempt, result{err: err, nodes: nodes, rejects: rejects, duration: time.Since(began)}}
+		return &stepEnded{id, iteration, attempt, result{err: err, nodes: nodes, rejects: rejects, duration: time.Since(began)}}
 	})
 }
 
@@ -149,7 +149,7 @@ func (a *runActor) executeChild(work context.Context, ctx *actor.Context[runMess
 		if t := c.inputs[name]; t != nil {
 			var err error
 			if text, err = t.expand(v); err != nil {
-				_ = ctx.Self().TryTell(stepEnded{id, iteration, attempt, result{err: invalid(err)}})
+				_ = ctx.Self().TryTell(&stepEnded{id, iteration, attempt, result{err: invalid(err)}})
 				return
 			}
 		}
@@ -165,7 +165,7 @@ func (a *runActor) executeChild(work context.Context, ctx *actor.Context[runMess
 		if err != nil && (interrupted(work) || r.engine.isClosing()) {
 			err = errInterrupted
 		}
-		return stepEnded{id, iteration, attempt, result{output: output, err: err, duration: time.Since(began)}}
+		return &stepEnded{id, iteration, attempt, result{output: output, err: err, duration: time.Since(began)}}
 	})
 }
 
@@ -198,6 +198,6 @@ func (a *runActor) undo(ctx *actor.Context[runMessage]) {
 	}
 	job := a.newJob(a.work, ctx, ref.def, ref.iteration, attempt, taskKey(a.run.id, ref.def.id, ref.iteration)+"/undo")
 	job.run, job.variables, job.timeout = ref.def.undo.run, v, ref.def.undo.timeout
-	job.report = func(r result) runMessage { return undoEnded{attempt, r} }
+	job.undoes = true
 	ctx.Pipe(job.do)
 }

@@ -86,14 +86,15 @@ type Engine struct {
 	cache     definitionCache
 	logs      runLogs
 	rooms     eventRooms
+	commits   sync.Pool // of *commitRoom
 	keeper    actor.Ref[rolloutMessage]
 	rollouts  rollouts
 
 	mu      sync.Mutex
 	closing bool
 	live    map[string]*liveRun
-	waiters map[string][]chan runEnd // by run
-	watches map[chan struct{}]string // of changes: "" for all runs
+	waiters map[string][]chan *runEnd // by run
+	watches map[chan struct{}]string  // of changes: "" for all runs
 }
 
 // engineMessage is what the engine's actor is told.
@@ -132,7 +133,7 @@ func Open(ctx context.Context, parent actor.Parent, s store.Store, options Engin
 	}
 	e := &Engine{
 		store: s, options: options, gate: newGate(), triggers: newTriggerTable(), ready: make(chan struct{}),
-		live: map[string]*liveRun{}, waiters: map[string][]chan runEnd{}, watches: map[chan struct{}]string{},
+		live: map[string]*liveRun{}, waiters: map[string][]chan *runEnd{}, watches: map[chan struct{}]string{},
 	}
 	if err := e.setDefaults(op); err != nil {
 		return nil, err
@@ -491,17 +492,11 @@ func (e *Engine) forget(run *liveRun) {
 	}
 }
 
-// runEnd is how a run ended.
-type runEnd struct {
-	info RunInfo
-	err  error
-}
-
 // changed tells those that watch a run, and those that wait for its end if that
 // is given.
 func (e *Engine) changed(id string, end *runEnd) {
 	if end != nil {
-		e.tellEnded(&end.info)
+		e.tellEnded(end.state.runState)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -515,7 +510,7 @@ func (e *Engine) changed(id string, end *runEnd) {
 	}
 	if end != nil {
 		for _, c := range e.waiters[id] {
-			c <- *end // it has room for one
+			c <- end // it has room for one
 			close(c)
 		}
 		delete(e.waiters, id)

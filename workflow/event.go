@@ -62,7 +62,7 @@ type Event struct {
 	// Output is the result of a node or a run, or what came with a signal.
 	Output json.RawMessage `json:"output,omitempty" cbor:"o,omitempty"`
 	// Until is when a wait ends, or the next attempt is due.
-	Until time.Time `json:"until,omitzero" cbor:"u,omitempty"`
+	Until time.Time `json:"until,omitzero" cbor:"u,omitzero"`
 	// Signal is what is waited for, or what was received.
 	Signal string `json:"signal,omitempty" cbor:"s,omitempty"`
 	// Request is the id of the request that led to the event: the same request

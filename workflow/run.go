@@ -224,26 +224,41 @@ func (r *Run) Wait(ctx context.Context) (RunInfo, error) {
 	defer r.stopWaiting(ended)
 	if r.first != nil {
 		if end := r.first.end.Load(); end != nil {
-			return end.info, end.err
+			return end.result()
 		}
 	}
-	info, err := r.Info(context.WithoutCancel(ctx))
-	if err != nil {
-		return info, err
+	if !r.underWay() {
+		info, err := r.Info(context.WithoutCancel(ctx))
+		if err != nil {
+			return info, err
+		}
+		if info.State.Final() {
+			return info, info.failure()
+		}
 	}
-	if info.State.Final() {
-		return info, info.failure()
-	}
+	var why error
 	select {
 	case end, ok := <-ended:
-		if !ok {
-			return info, fault.New(fault.Unavailable, "workflow.Run.Wait", "the engine has stopped; the run goes on with the next one")
+		if ok {
+			return end.result()
 		}
-		return end.info, end.err
+		why = fault.New(fault.Unavailable, "workflow.Run.Wait", "the engine has stopped; the run goes on with the next one")
 	case <-ctx.Done():
-		info, err = r.Info(context.WithoutCancel(ctx))
-		return info, errors.Join(err, ctx.Err())
+		why = ctx.Err()
 	}
+	info, err := r.Info(context.WithoutCancel(ctx))
+	return info, errors.Join(err, why)
+}
+
+// underWay reports whether the run is in memory and has not ended.
+func (r *Run) underWay() bool {
+	live := r.live()
+	if live == nil {
+		return false
+	}
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	return live.state != nil && !live.state.state.Final()
 }
 
 // Done is closed when the run has ended, or the engine has.
@@ -268,8 +283,8 @@ func (r *Run) Changes() (changes <-chan struct{}, cancel func()) { return r.engi
 
 // ended returns a channel that gets how the run ended, and is closed when it or
 // the engine ends. Of a run that has ended it gets nothing.
-func (r *Run) ended() chan runEnd {
-	c := make(chan runEnd, 1)
+func (r *Run) ended() chan *runEnd {
+	c := make(chan *runEnd, 1)
 	r.engine.mu.Lock()
 	defer r.engine.mu.Unlock()
 	if r.engine.closing {
@@ -281,10 +296,10 @@ func (r *Run) ended() chan runEnd {
 }
 
 // stopWaiting forgets a channel that ended has made.
-func (r *Run) stopWaiting(c chan runEnd) {
+func (r *Run) stopWaiting(c chan *runEnd) {
 	r.engine.mu.Lock()
 	defer r.engine.mu.Unlock()
-	left := slices.DeleteFunc(r.engine.waiters[r.id], func(other chan runEnd) bool { return other == c })
+	left := slices.DeleteFunc(r.engine.waiters[r.id], func(other chan *runEnd) bool { return other == c })
 	if r.engine.waiters[r.id] = left; len(left) == 0 {
 		delete(r.engine.waiters, r.id)
 	}

@@ -68,7 +68,7 @@ type idleCheck struct{}
 
 func (idleCheck) isRunMessage()  {}
 func (runBegins) isRunMessage()  {}
-func (stepEnded) isRunMessage()  {}
+func (*stepEnded) isRunMessage() {}
 func (undoEnded) isRunMessage()  {}
 func (timeCame) isRunMessage()   {}
 func (runCommand) isRunMessage() {}
@@ -77,19 +77,33 @@ func (runCommand) isRunMessage() {}
 // happened, commits that, and only then has it done.
 type runActor struct {
 	run     *liveRun
-	cancel  map[*step]context.CancelCauseFunc // of attempts under way
-	work    context.Context                   // of all attempts
+	cancel  map[*step]canceler // of attempts under way
+	work    context.Context    // of all attempts
 	endWork context.CancelCauseFunc
-	ends    []stepEnded // came, and are taken in together
-	told    bool        // takeEnds is in the mailbox
-	touched bool        // something has come since it was looked last
-	failed  error       // of the last attempt that failed, as it was
+	ends    []*stepEnded // came, and are taken in together
+	told    bool         // takeEnds is in the mailbox
+	touched bool         // something has come since it was looked last
+	failed  error        // of the last attempt that failed, as it was
+	input   func(name string) (Value, bool)
+}
+
+// canceler ends an attempt.
+type canceler interface {
+	end(cause error) (first bool)
+}
+
+// cancelFunc is the canceler of a context.
+type cancelFunc context.CancelCauseFunc
+
+func (f cancelFunc) end(cause error) bool {
+	f(cause)
+	return true
 }
 
 // Start reads the run from the store, unless it was handed over.
 func (a *runActor) Start(ctx *actor.Context[runMessage]) error {
 	r := a.run
-	a.cancel = map[*step]context.CancelCauseFunc{}
+	a.cancel = map[*step]canceler{}
 	// Not derived from ctx: that would take a goroutine for each attempt.
 	a.work, a.endWork = context.WithCancelCause(context.Background())
 	state := r.next
@@ -101,6 +115,7 @@ func (a *runActor) Start(ctx *actor.Context[runMessage]) error {
 		}
 		defer func() { _ = ctx.Self().TryTell(runBegins{}) }()
 	}
+	a.input = state.definition.input
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state, r.flows, r.signalled = state, map[string]*flow{}, map[string]chan struct{}{}
@@ -114,7 +129,7 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 	if d.state.Final() {
 		return a.late(m)
 	}
-	if ended, ok := m.(stepEnded); ok {
+	if ended, ok := m.(*stepEnded); ok {
 		a.ends = append(a.ends, ended)
 		if ctx.Pending() > 0 { // steps that end at the same time are recorded together
 			if !a.told {
@@ -177,14 +192,13 @@ func (a *runActor) Receive(ctx *actor.Context[runMessage], m runMessage) error {
 // takeEnds takes in the steps that have ended.
 func (a *runActor) takeEnds() {
 	d := a.run.state
-	for i := range a.ends {
-		end := &a.ends[i]
+	for _, end := range a.ends {
 		s := d.find(end.node, end.iteration)
 		if s != nil && s.attempt == end.attempt {
-			if cancel := a.cancel[s]; cancel != nil {
-				cancel(nil)
+			if work := a.cancel[s]; work != nil {
+				work.end(nil)
+				delete(a.cancel, s)
 			}
-			delete(a.cancel, s)
 		}
 		if len(a.run.flows) > 0 {
 			delete(a.run.flows, Instance(end.node, end.iteration))
@@ -219,18 +233,35 @@ func (a *runActor) idle(ctx *actor.Context[runMessage], m runMessage) bool {
 	return idle
 }
 
-// end is how the run ended, or nil. An error that has the same text is better
-// than what is recorded, as it has its causes.
+// runEnd is how a run ended. Nothing changes its state any more.
+type runEnd struct {
+	state  *decider
+	failed error // of the last attempt that failed, as it was
+
+	once sync.Once
+	info RunInfo
+	err  error
+}
+
+// end is how the run ended, or nil.
 func (d *decider) end(failed error) *runEnd {
 	if !d.state.Final() {
 		return nil
 	}
-	end := &runEnd{info: d.info(nil)}
-	end.err = end.info.failure()
-	if failed != nil && end.err != nil && end.err.Error() == failed.Error() {
-		end.err = failed
-	}
-	return end
+	return &runEnd{state: d, failed: failed}
+}
+
+// result is what a Wait returns. An error that has the same text is better than
+// what is recorded, as it has its causes.
+func (e *runEnd) result() (RunInfo, error) {
+	e.once.Do(func() {
+		e.info = e.state.info(nil)
+		e.err = e.info.failure()
+		if e.failed != nil && e.err != nil && e.err.Error() == e.failed.Error() {
+			e.err = e.failed
+		}
+	})
+	return e.info, e.err
 }
 
 // late answers a command to a run that has ended.
@@ -260,8 +291,8 @@ func (a *runActor) decide(ctx *actor.Context[runMessage], f func()) error {
 	aborts := d.aborts
 	d.aborts = nil
 	for _, s := range aborts {
-		if cancel := a.cancel[s]; cancel != nil {
-			cancel(ErrCancelled)
+		if work := a.cancel[s]; work != nil {
+			work.end(ErrCancelled)
 		}
 	}
 	for i := range events {
@@ -441,13 +472,14 @@ func (e *Engine) commit(ctx context.Context, r *runState, before int64, events [
 	for len(events) > 0 {
 		n := min(len(events), commitEvents)
 		last := n == len(events)
-		batch, err := e.batch(r, before, events[:n], last, request)
+		room, err := e.batch(r, before, events[:n], last, request)
 		if err != nil {
 			return err
 		}
-		if err := e.commitBatch(ctx, batch, before); err != nil {
-			return err
+		if err := e.commitBatch(ctx, &room.batch, before); err != nil {
+			return err // the store may not be done with it
 		}
+		e.free(room)
 		before += int64(n)
 		events = events[n:]
 	}

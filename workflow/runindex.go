@@ -5,13 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/store"
-	"github.com/troupe-dev/troupe/wire"
 )
 
 // How runs lie in a store:
@@ -112,39 +110,27 @@ func formatID(raw []byte) string {
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
-var eventType = wire.CBOR[*Event]("workflow.Event")
-
-// eventBytes is the room that an event takes as a rule.
-const eventBytes = 64
-
 // batch is what makes events durable. With the last of them goes what follows
 // from all.
-func (e *Engine) batch(r *runState, before int64, events []Event, last bool, request string) (*store.Batch, error) {
-	appended := make([]store.Event, len(events))
-	data := make([]byte, 0, eventBytes*len(events))
-	for i := range events {
-		start := len(data)
-		var err error
-		if data, err = eventType.Append(data, &events[i]); err != nil {
-			return nil, err
-		}
-		appended[i] = store.Event{Time: events[i].At, Type: string(events[i].Type), Data: slices.Clip(data[start:])}
+func (e *Engine) batch(r *runState, before int64, events []Event, last bool, request string) (*commitRoom, error) {
+	room := e.commitRoom(len(events))
+	if err := room.put(events); err != nil {
+		return nil, err
 	}
 	if before == 0 {
-		appended[0].Meta = []byte(r.definition.Name)
+		room.events[0].Meta = []byte(r.definition.Name)
 	}
-	b := &store.Batch{
-		Fence:   e.fence,
-		Appends: []store.Append{{Stream: store.Stream(runPrefix + r.id), Expected: store.Position(before), Events: appended}},
-	}
+	room.first[0] = store.Append{Stream: r.stream, Expected: store.Position(before), Events: room.events}
+	b := &room.batch
+	b.Fence, b.Appends = e.fence, room.first[:]
 	if before == 0 && request != "" {
 		b.Sets = append(b.Sets, store.Set{Key: requestPrefix + request, Value: []byte(r.id), Expected: store.Absent})
 	}
 	if !last {
-		return b, nil
+		return room, nil
 	}
 	r.addSnapshot(b, e.options.SnapshotEvery)
-	return b, e.index(b, r, before == 0, events)
+	return room, e.index(b, r, before == 0, events)
 }
 
 // index adds to a batch what lists and the next process need to know.
@@ -167,10 +153,12 @@ func (e *Engine) index(b *store.Batch, r *runState, begins bool, events []Event)
 		b.Sets = append(b.Sets, r.along)
 		r.along = store.Set{}
 	}
-	open := store.Set{Key: openPrefix + r.id, Expected: store.AnyVersion}
 	wake := (&decider{runState: r}).wakeTime()
-	switch {
-	case r.state.Final():
+	if !changes && wake == r.wake {
+		return nil
+	}
+	open := store.Set{Key: openPrefix + r.id, Expected: store.AnyVersion}
+	if r.state.Final() {
 		open.Delete = true
 		rolled, counts, err := e.rolled(r)
 		if err != nil {
@@ -179,14 +167,12 @@ func (e *Engine) index(b *store.Batch, r *runState, begins bool, events []Event)
 		if counts {
 			b.Sets = append(b.Sets, rolled)
 		}
-	case begins || wake != r.wake || changes:
+	} else {
 		value, err := json.Marshal(openRun{Workflow: r.definition.Name, Wake: wake})
 		if err != nil {
 			return err
 		}
 		open.Value = value
-	default:
-		return nil
 	}
 	r.wake = wake
 	b.Sets = append(b.Sets, open)
@@ -266,15 +252,6 @@ func (e *Engine) readOn(ctx context.Context, id string, r *runState) (_ *runStat
 		return nil, false, noRun(op, id)
 	}
 	return r, false, nil
-}
-
-func decodeEvent(stored store.Event) (Event, error) {
-	event, err := eventType.Decode(wire.Message{Type: eventType.Name(), Codec: eventType.CodecName(), Data: stored.Data})
-	if err != nil {
-		return Event{}, err
-	}
-	event.Type, event.At, event.Seq = EventType(stored.Type), stored.Time, int64(stored.Position)
-	return *event, nil
 }
 
 func noRun(op, id string) error {

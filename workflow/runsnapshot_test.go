@@ -146,7 +146,7 @@ func TestSnapshotHasAllFields(t *testing.T) {
 		of   reflect.Type
 		want int
 	}{
-		{reflect.TypeFor[runState](), 28}, {reflect.TypeFor[scope](), 10}, {reflect.TypeFor[step](), 20}, {reflect.TypeFor[stepRef](), 4},
+		{reflect.TypeFor[runState](), 29}, {reflect.TypeFor[scope](), 10}, {reflect.TypeFor[step](), 20}, {reflect.TypeFor[stepRef](), 4},
 		{reflect.TypeFor[stepCount](), 7}, {reflect.TypeFor[failure](), 2}, {reflect.TypeFor[signal](), 1},
 	} {
 		if n := tt.of.NumField(); n != tt.want {

@@ -32,20 +32,21 @@ type runState struct {
 	paused       bool
 	output       json.RawMessage
 	rows         int64
-	signals      map[string][]signal // received and not waited for, by name
-	requests     []string            // ids of the last requests, the oldest first
-	undo         []*stepRef          // steps to undo if the run fails, in the order in which they completed
-	undoing      int                 // how many of them, from the end, have been dealt with
-	undoTry      int                 // attempt at the present one; 0: not begun
-	undoUntil    time.Time           // when its next attempt is due
-	undoError    failure             // the first that could not be undone
-	counts       map[*stepDef]*stepCount
-	working      int       // steps whose work is under way
-	wake         int64     // when the run must be in memory, as the store knows it
-	ends         int       // how often it has ended
-	snapshotAt   int64     // the last event of the last snapshot
-	snapshotSize int       // of the last snapshot, in bytes
-	along        store.Set // goes with the start, in the commit that makes it known
+	signals      map[string][]signal     // received and not waited for, by name
+	requests     []string                // ids of the last requests, the oldest first
+	undo         []*stepRef              // steps to undo if the run fails, in the order in which they completed
+	undoing      int                     // how many of them, from the end, have been dealt with
+	undoTry      int                     // attempt at the present one; 0: not begun
+	undoUntil    time.Time               // when its next attempt is due
+	undoError    failure                 // the first that could not be undone
+	counts       map[*stepDef]*stepCount // of steps in a loop or a foreach
+	working      int                     // steps whose work is under way
+	wake         int64                   // when the run must be in memory, as the store knows it
+	ends         int                     // how often it has ended
+	snapshotAt   int64                   // the last event of the last snapshot
+	snapshotSize int                     // of the last snapshot, in bytes
+	along        store.Set               // goes with the start, in the commit that makes it known
+	stream       store.Stream
 }
 
 // stepCount counts what became of a step in all of its iterations.
@@ -54,13 +55,36 @@ type stepCount struct {
 	began, ended                                  time.Time
 }
 
+// count returns the figures that a step adds to, or nil if it can only be done
+// once.
 func (r *runState) count(s *step) *stepCount {
+	if s.scope.owner == nil {
+		return nil
+	}
 	c := r.counts[s.def]
 	if c == nil {
 		c = &stepCount{}
 		r.counts[s.def] = c
 	}
 	return c
+}
+
+// settle counts a step that is about to be settled.
+func (c *stepCount) settle(s *step, status State, at time.Time) {
+	if s.active() {
+		c.active--
+	}
+	c.ended = at
+	switch status {
+	case StateCompleted:
+		c.completed++
+	case StateFailed:
+		c.failed++
+	case StateSkipped:
+		c.skipped++
+	default:
+		c.cancelled++
+	}
 }
 
 // requestsKept is how many ids of requests a run remembers.
@@ -164,7 +188,7 @@ func (s *scope) iteration() []int {
 }
 
 func newRunState(d *Definition, id string) *runState {
-	r := &runState{definition: d, id: id, root: newScope(d.steps, nil, 0), signals: map[string][]signal{}, inputs: map[string]any{}, counts: map[*stepDef]*stepCount{}}
+	r := &runState{definition: d, id: id, stream: store.Stream(runPrefix + id), root: newScope(d.steps, nil, 0), signals: map[string][]signal{}, inputs: map[string]any{}, counts: map[*stepDef]*stepCount{}}
 	for _, in := range d.Inputs {
 		r.inputs[in.Name] = inputValue(in.Value)
 	}
@@ -359,10 +383,11 @@ func (r *runState) begin(s *step, e *Event) {
 	if !s.active() {
 		s.scope.active++
 		s.started = e.At
-		c := r.count(s)
-		c.active++
-		if c.began.IsZero() {
-			c.began = e.At
+		if c := r.count(s); c != nil {
+			c.active++
+			if c.began.IsZero() {
+				c.began = e.At
+			}
 		}
 	}
 	r.set(s, StateRunning)
@@ -459,21 +484,11 @@ func (s *scope) nearestItem() json.RawMessage {
 }
 
 func (r *runState) settle(s *step, status State, at time.Time) {
-	c := r.count(s)
+	if c := r.count(s); c != nil {
+		c.settle(s, status, at)
+	}
 	if s.active() {
 		s.scope.active--
-		c.active--
-	}
-	c.ended = at
-	switch status {
-	case StateCompleted:
-		c.completed++
-	case StateFailed:
-		c.failed++
-	case StateSkipped:
-		c.skipped++
-	default:
-		c.cancelled++
 	}
 	if s.started.IsZero() {
 		s.started = at

@@ -393,12 +393,12 @@ func (e *Engine) startScheduler(ctx *actor.Context[engineMessage]) (err error) {
 
 // tellEnded tells the scheduler that a run has ended, if a schedule started it, and
 // the keeper of rollouts, if one chose its version.
-func (e *Engine) tellEnded(info *RunInfo) {
-	if info.Start.Rollout != "" {
-		e.tendRollout(info.Workflow)
+func (e *Engine) tellEnded(r *runState) {
+	if r.start.Rollout != "" {
+		e.tendRollout(r.definition.Name)
 	}
-	if name, ok := strings.CutPrefix(info.Start.Trigger, scheduleTrigger); ok {
-		_ = e.scheduler.TryTell(scheduledEnded{name, info.ID, info.Finished}) // it has ended: the next process finds it out
+	if name, ok := strings.CutPrefix(r.start.Trigger, scheduleTrigger); ok {
+		_ = e.scheduler.TryTell(scheduledEnded{name, r.id, r.ended}) // it has ended: the next process finds it out
 	}
 }
 

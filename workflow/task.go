@@ -118,11 +118,11 @@ func (t TaskType[C]) check(c *Check) plan {
 
 // taskKey is the idempotency key of what a node does in an iteration of a run.
 func taskKey(runID, node string, iteration []int) string {
+	if len(iteration) == 0 {
+		return runID + "/" + node + "/0"
+	}
 	var b strings.Builder
 	b.WriteString(runID + "/" + node + "/")
-	if len(iteration) == 0 {
-		b.WriteByte('0')
-	}
 	for i, n := range iteration {
 		if i > 0 {
 			b.WriteByte('.')
