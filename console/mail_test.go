@@ -201,8 +201,10 @@ func pageMailLooks(t *testing.T, b *browser) {
 // what the filter lets through, each after a dry run.
 func pageMailBulk(t *testing.T, b *browser) {
 	t.Helper()
+	// The letter that was redriven is gone from the list, and its view with it.
+	b.until(t, `document.querySelector("#letter-view").hidden && !document.querySelector('#letter-rows [aria-expanded="true"]')`)
 	b.run(t, "open a letter", chromedp.Click(chromedp.CSS(`#letter-rows .letter:nth-child(2) button`)))
-	b.until(t, `document.querySelector("#letter-payload") !== null && !document.querySelector("#letter-view").hidden`)
+	b.until(t, `document.querySelector("#letter-rows .letter:nth-child(2) #letter-payload") !== null && !document.querySelector("#letter-view").hidden`)
 	b.run(t, "escape", chromedp.Evaluate[chromedp.Void](`document.querySelector("#letter-payload").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }))`))
 	b.until(t, `document.querySelector("#letter-view").hidden && document.activeElement.className === "letter-open"`)
 

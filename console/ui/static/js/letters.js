@@ -27,7 +27,7 @@ export class Letters {
   #redrive;
 
   constructor() {
-    this.#view = new LetterView({ onChanged: () => this.load(), onClose: () => this.show(0) });
+    this.#view = new LetterView({ onChanged: () => this.load(), onClose: (id) => this.show(id) });
     this.#redrive = new Redrive({ filter: () => this.#filter, command: () => this.#flags(), total: () => this.#page.total, onChanged: () => this.load() });
     const form = byId("letter-filter");
     form.addEventListener("input", () => {
@@ -70,7 +70,7 @@ export class Letters {
     this.#open = this.#open === id ? 0 : id;
     this.#view.show(this.#open);
     this.#draw();
-    if (!this.#open && id) byId("letter-rows").querySelector(`[data-key="${id}"] button`)?.focus();
+    if (!this.#open && id) (byId("letter-rows").querySelector(`[data-key="${id}"] button`) ?? byId("letter-rows").querySelector("button"))?.focus();
   }
 
   /** load reads the page again. */
