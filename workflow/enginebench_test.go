@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,14 +15,37 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/actor"
+	"github.com/troupe-dev/troupe/store"
+	"github.com/troupe-dev/troupe/store/postgres"
+	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 	"github.com/troupe-dev/troupe/store/sqlite"
 )
 
-// benchEngine opens an engine on SQLite with fsync, with a task that does
-// nothing but note that it was begun.
-func benchEngine(b *testing.B, begun func()) (e *Engine, stop func()) {
+// benchStores are the stores to measure, both with fsync.
+var benchStores = []struct {
+	name string
+	open func(b *testing.B) (store.Store, error)
+}{
+	{"sqlite", func(b *testing.B) (store.Store, error) {
+		return sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "s.db"), sqlite.Options{})
+	}},
+	{"postgres", func(b *testing.B) (store.Store, error) {
+		return postgres.Open(b.Context(), postgrestest.Start(b), postgres.Options{})
+	}},
+}
+
+// onStores runs a benchmark on each of the stores.
+func onStores(b *testing.B, name string, run func(b *testing.B, open func(b *testing.B) (store.Store, error))) {
+	for _, s := range benchStores {
+		b.Run("store="+s.name+name, func(b *testing.B) { run(b, s.open) })
+	}
+}
+
+// benchEngine opens an engine with a task that does nothing but note that it was
+// begun.
+func benchEngine(b *testing.B, open func(b *testing.B) (store.Store, error), begun func()) (e *Engine, stop func()) {
 	b.Helper()
-	s, err := sqlite.Open(context.Background(), filepath.Join(b.TempDir(), "s.db"), sqlite.Options{})
+	s, err := open(b)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -65,9 +89,11 @@ func benchEngine(b *testing.B, begun func()) (e *Engine, stop func()) {
 
 // BenchmarkTrigger measures the time from a call of Start to the begin of the
 // first task, with one caller, fsync on.
-func BenchmarkTrigger(b *testing.B) {
+func BenchmarkTrigger(b *testing.B) { onStores(b, "", benchTrigger) }
+
+func benchTrigger(b *testing.B, open func(b *testing.B) (store.Store, error)) {
 	begun := make(chan time.Time, 1)
-	e, stop := benchEngine(b, func() { begun <- time.Now() })
+	e, stop := benchEngine(b, open, func() { begun <- time.Now() })
 	defer stop()
 	var total time.Duration
 	b.ResetTimer()
@@ -89,20 +115,24 @@ func BenchmarkTrigger(b *testing.B) {
 // time, each a chain of ten tasks.
 func BenchmarkSteps(b *testing.B) {
 	for _, runs := range []int{1, 64, 1000} {
-		b.Run(fmt.Sprint("runs=", runs), func(b *testing.B) { benchRuns(b, "chain10", 10, runs) })
+		onStores(b, fmt.Sprint("/runs=", runs), func(b *testing.B, open func(b *testing.B) (store.Store, error)) {
+			benchRuns(b, open, "chain10", 10, runs)
+		})
 	}
 }
 
 // BenchmarkStarts measures how many runs of one task begin and end a second.
 func BenchmarkStarts(b *testing.B) {
 	for _, callers := range []int{1, 64, 1000} {
-		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) { benchRuns(b, "chain1", 1, callers) })
+		onStores(b, fmt.Sprint("/callers=", callers), func(b *testing.B, open func(b *testing.B) (store.Store, error)) {
+			benchRuns(b, open, "chain1", 1, callers)
+		})
 	}
 }
 
-func benchRuns(b *testing.B, workflow string, steps, callers int) {
+func benchRuns(b *testing.B, open func(b *testing.B) (store.Store, error), workflow string, steps, callers int) {
 	var done atomic.Int64
-	e, stop := benchEngine(b, func() { done.Add(1) })
+	e, stop := benchEngine(b, open, func() { done.Add(1) })
 	defer stop()
 	runs := (b.N + steps - 1) / steps
 	var next atomic.Int64
@@ -133,8 +163,8 @@ func benchRuns(b *testing.B, workflow string, steps, callers int) {
 }
 
 // BenchmarkRecover measures how long the next engine takes until the runs go on
-// that were under way when the last one ended, each with a task that had begun:
-// until the first of them, and until all.
+// that were under way when the last one was killed, each with a task that had
+// begun: until the first of them, and until all.
 func BenchmarkRecover(b *testing.B) {
 	for _, runs := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprint("runs=", runs), func(b *testing.B) { benchRecover(b, runs) })
@@ -152,7 +182,7 @@ func benchRecover(b *testing.B, runs int) {
 			return nil, ctx.Err()
 		},
 	})
-	open := func() (e *Engine, stop func()) {
+	open := func(path string) (e *Engine, stop func()) {
 		s, err := sqlite.Open(context.Background(), path, sqlite.Options{})
 		if err != nil {
 			b.Fatal(err)
@@ -166,7 +196,7 @@ func benchRecover(b *testing.B, runs int) {
 			_ = s.Close()
 		}
 	}
-	e, stop := open()
+	e, stop := open(path)
 	text := "name: hold\nnodes:\n  - {id: a, type: value, with: {output: \"1\"}}\n  - {id: b, type: task.hold, after: a}\n"
 	d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(text)}}, "w.yaml", LoadOptions{Registry: registry})
 	if err != nil {
@@ -191,12 +221,13 @@ func benchRecover(b *testing.B, runs int) {
 	for range runs {
 		<-begun
 	}
+	left := benchKilled(b, path, b.N)
 	stop()
 	var first, all time.Duration
 	b.ResetTimer()
-	for range b.N {
+	for _, path := range left {
 		start := time.Now()
-		_, stop = open()
+		_, stop = open(path)
 		<-begun
 		first += time.Since(start)
 		for range runs - 1 {
@@ -211,12 +242,32 @@ func benchRecover(b *testing.B, runs int) {
 	b.ReportMetric(all.Seconds()/float64(b.N), "s/all")
 }
 
+// benchKilled copies a store that nobody writes at present, as a kill leaves it:
+// with all that is in SQLite's log and in the journal.
+func benchKilled(b *testing.B, path string, copies int) (paths []string) {
+	b.Helper()
+	for i := range copies {
+		to := fmt.Sprint(path, ".", i)
+		for _, suffix := range []string{"", "-wal"} {
+			data, err := os.ReadFile(path + suffix)
+			if err == nil {
+				err = os.WriteFile(to+suffix, data, 0o600)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		paths = append(paths, to)
+	}
+	return paths
+}
+
 // BenchmarkFanOut measures a run of one foreach with so many tasks.
 func BenchmarkFanOut(b *testing.B) {
 	for _, tasks := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprint("tasks=", tasks), func(b *testing.B) {
 			var done atomic.Int64
-			e, stop := benchEngine(b, func() { done.Add(1) })
+			e, stop := benchEngine(b, benchStores[0].open, func() { done.Add(1) })
 			defer stop()
 			e.options.Registry.Add(TaskType[playConfig]{
 				Name: "task.list", Doc: "Gives out a list.",
