@@ -89,6 +89,7 @@ type Engine struct {
 	commits   sync.Pool // of *commitRoom
 	keeper    actor.Ref[rolloutMessage]
 	rollouts  rollouts
+	starting  sync.RWMutex // read while a run is being started, see removeWorkflow
 
 	mu      sync.Mutex
 	closing bool

@@ -116,6 +116,9 @@ func (e *Engine) SetRollout(ctx context.Context, workflow string, r Rollout) (Ro
 	}
 	now := rolloutNow()
 	entry, err := e.changeRollout(ctx, workflow, func(entry *rolloutEntry) (*rolloutState, int64, error) {
+		if _, err := e.active(ctx, workflow); err != nil { // it was deleted at the same moment
+			return nil, 0, err
+		}
 		if entry != nil && entry.state.State == RolloutActive {
 			return nil, 0, &fault.Error{
 				Code: fault.FailedPrecondition, Op: "workflow.Engine.SetRollout", Target: workflow, Message: "a rollout is active",

@@ -64,6 +64,8 @@ func (e *Engine) Start(ctx context.Context, workflow string, o StartOptions) (*R
 	}
 	now := time.Now()
 	id := newRunID(now)
+	e.starting.RLock()
+	defer e.starting.RUnlock()
 	version, rollout, definition, err := e.versionFor(ctx, workflow, id, &o)
 	if err != nil {
 		return nil, err

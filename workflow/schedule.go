@@ -246,6 +246,10 @@ func (e *FieldErrors) add(field, hint, format string, args ...any) {
 var entryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func (e *FieldErrors) checkName(name string) {
+	if name == "" {
+		e.add("name", "", "it is missing; expected letters, digits, '.', '_' and '-'")
+		return
+	}
 	if !entryName.MatchString(name) {
 		e.add("name", "", "%q is no name; expected at most 100 letters, digits, '.', '_' and '-', the first a letter or a digit", cutText(name, 110))
 	}

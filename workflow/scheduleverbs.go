@@ -41,8 +41,10 @@ func (e *Engine) PutSchedule(ctx context.Context, s Schedule, revision int64) (S
 		return ScheduleInfo{}, err
 	}
 	entry, err := e.onSchedule(ctx, plan.Name, func(ctx context.Context, old *scheduleEntry) (*scheduleEntry, error) {
-		if old == nil && plan.timing == timingAt && plan.At.Before(now) {
-			return nil, FieldErrors{{Field: "at", Message: plan.At.Format(time.RFC3339) + " is past", Hint: "start the run itself, or give an instant to come"}}
+		if old == nil {
+			if err := plan.notPast(now); err != nil {
+				return nil, err
+			}
 		}
 		return e.putSchedule(ctx, old, plan, revision, now)
 	})
@@ -89,10 +91,7 @@ func (e *Engine) putSchedule(ctx context.Context, old *scheduleEntry, plan *sche
 			return nil, errors.Join(err, fault.New(fault.ResourceExhausted, "", "there are %d schedules; at most %d are allowed", n, SchedulesMax))
 		}
 		next.revision, next.position = revision, revision // one that cannot be read may be there, to be replaced
-		next.state = &scheduleState{Created: now, After: now}
-		if plan.timing == timingDelay || plan.timing == timingAt {
-			next.state.After = now.Add(-time.Millisecond) // it may be due at once
-		}
+		next.state = plan.newState(now)
 	case reflect.DeepEqual(old.plan.Schedule, plan.Schedule):
 		return old, nil
 	default:

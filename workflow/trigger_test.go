@@ -305,3 +305,48 @@ kind: "knok" is no type of triggers; expected one of belt, knock; did you mean "
 		t.Errorf("%+v", types)
 	}
 }
+
+// Req W3: whoever may start runs can hand a delivery to a trigger of any type,
+// whatever its signature and also while it is paused.
+func TestDeliverByHand(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	b := newBelt()
+	s.engine.options.Registry.AddTriggers(testTriggers(b)...)
+	s.deploy("name: w\ninputs: {who: {type: string, default: ''}}\noutput: inputs.who\nnodes:\n  - {id: a, type: task.play}\n")
+	ctx := context.Background()
+	inputs := map[string]string{"who": "${{ trigger.body.who }}"}
+	for _, trigger := range []Trigger{
+		{Name: "knock", Workflow: "w", Kind: "knock", With: json.RawMessage(`{"word": "please"}`), Inputs: inputs, Paused: true},
+		{Name: "belt", Workflow: "w", Kind: "belt", Inputs: inputs},
+	} {
+		if _, err := s.engine.PutTrigger(ctx, trigger, store.Absent); err != nil {
+			t.Fatal(err)
+		}
+		var first Delivered
+		for n, id := range []string{"7", "7", ""} {
+			out, err := s.engine.DeliverByHand(ctx, trigger.Name, Delivery{ID: id, Body: []byte(`{"who": "Ada"}`)})
+			if err != nil || out.Repeated != (n == 1) || (n == 1) != (first.Run != nil && out.Run.ID() == first.Run.ID()) {
+				t.Fatalf("%s, delivery %d: %+v, %v", trigger.Name, n, out, err)
+			}
+			if n == 0 {
+				first = out
+			}
+			if info, err := s.wait(out.Run); err != nil || string(info.Output) != `"Ada"` || info.Start.Trigger != "trigger/"+trigger.Name {
+				t.Errorf("%s: %s %+v, %v", trigger.Name, info.Output, info.Start, err)
+			}
+		}
+		if _, err := s.engine.DeliverByHand(ctx, trigger.Name, Delivery{Body: []byte(`{}`)}); fault.CodeOf(err) != fault.InvalidArgument {
+			t.Errorf("%s: a body without what the inputs need: %v", trigger.Name, err)
+		}
+		if info, err := s.engine.Trigger(ctx, trigger.Name); err != nil || info.Counts != (TriggerCounts{Started: 2, Repeated: 1, Failed: 1}) {
+			t.Errorf("%s: %+v, %v", trigger.Name, info.Counts, err)
+		}
+	}
+	if _, err := s.engine.DeliverByHand(ctx, "none", Delivery{}); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("no trigger: %v", err)
+	}
+	if _, err := s.engine.DeliverByHand(ctx, "belt", Delivery{Body: make([]byte, DeliveryBytesMax+1)}); fault.CodeOf(err) != fault.InvalidArgument {
+		t.Errorf("too large: %v", err)
+	}
+}

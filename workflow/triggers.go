@@ -151,6 +151,28 @@ func (e *Engine) Deliver(ctx context.Context, name string, d Delivery) (Delivere
 	return e.deliver(ctx, t, &d)
 }
 
+// DeliverByHand hands a delivery to a trigger of any type as if it had been let in:
+// nothing is checked but its size, and it does not matter whether the trigger is
+// paused. It is for who may start runs anyway, to try a trigger or to make up for
+// a delivery that was lost. Without an id, and if the trigger has no dedup, it
+// starts a run each time. Errors: those of [Engine.Deliver], but for refusals.
+func (e *Engine) DeliverByHand(ctx context.Context, name string, d Delivery) (Delivered, error) {
+	if err := e.triggers.wait(ctx, e); err != nil {
+		return Delivered{}, err
+	}
+	t := e.triggers.get(name)
+	if t == nil {
+		return Delivered{}, noTrigger(name)
+	}
+	if len(d.Body) > DeliveryBytesMax {
+		return Delivered{}, fault.New(fault.InvalidArgument, "workflow.Engine.DeliverByHand", "the body has %d bytes; at most %d are allowed", len(d.Body), DeliveryBytesMax)
+	}
+	if d.Time.IsZero() {
+		d.Time = time.Now()
+	}
+	return e.deliver(ctx, t, &d)
+}
+
 // deliver starts the run of a delivery, unless it was started.
 func (e *Engine) deliver(ctx context.Context, t *liveTrigger, d *Delivery) (Delivered, error) {
 	out, err := e.startDelivery(ctx, t.plan, d)

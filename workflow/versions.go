@@ -7,13 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/troupe-dev/troupe/fault"
@@ -63,7 +59,7 @@ func (e *Engine) Deploy(ctx context.Context, d *Definition, comment string) (Ver
 }
 
 // Stage is [Engine.Deploy] without making the version the one that new runs begin
-// with, unless it is the first: for [Engine.SetRollout], [Engine.Replay] or
+// with, unless there is none: for [Engine.SetRollout], [Engine.Replay] or
 // [Engine.Activate].
 func (e *Engine) Stage(ctx context.Context, d *Definition, comment string) (Version, error) {
 	return e.addVersion(ctx, d, comment, false)
@@ -103,7 +99,14 @@ func (e *Engine) deploy(ctx context.Context, name string, record versionRecord, 
 	if err != nil {
 		return Version{}, err
 	}
+	_, err = e.active(ctx, name)
+	deleted := head > 0 && fault.CodeOf(err) == fault.NotFound
 	if newest != nil && bytes.Equal(newest.Text, record.Text) && newest.Dir == record.Dir && newest.Embedded == record.Embedded {
+		if deleted {
+			if err := e.Activate(ctx, name, head); err != nil {
+				return Version{}, err
+			}
+		}
 		return e.Version(ctx, name, head)
 	}
 	m, err := versionType.Encode(record)
@@ -114,7 +117,7 @@ func (e *Engine) deploy(ctx context.Context, name string, record versionRecord, 
 		Fence:   e.fence,
 		Appends: []store.Append{{Stream: stream, Expected: store.Position(head), Events: []store.Event{{Type: versionType.Name(), Data: m.Data}}}},
 	}
-	if head > 0 && !activate {
+	if head > 0 && !activate && !deleted {
 		if _, err := e.store.Commit(ctx, batch); err != nil {
 			return Version{}, err
 		}
@@ -176,7 +179,7 @@ func (e *Engine) record(ctx context.Context, name string, version int64) (*versi
 
 func (e *Engine) noWorkflow(ctx context.Context, name string) error {
 	err := &fault.Error{Code: fault.NotFound, Op: "workflow.Engine", Target: name, Message: "there is no such workflow"}
-	if names, listed := e.names(ctx); listed == nil && len(names) > 0 {
+	if names, listed := e.activeNames(ctx); listed == nil && len(names) > 0 {
 		err.Hint = "there are " + strings.Join(names, ", ")
 	} else if listed == nil {
 		err.Hint = "deploy it first"
@@ -184,7 +187,7 @@ func (e *Engine) noWorkflow(ctx context.Context, name string) error {
 	return err
 }
 
-// names lists the workflows.
+// names lists the workflows, with those that were deleted and have versions yet.
 func (e *Engine) names(ctx context.Context) ([]string, error) {
 	var names []string
 	filter := store.StreamFilter{Prefix: versionPrefix, Limit: 1000}
@@ -200,15 +203,28 @@ func (e *Engine) names(ctx context.Context) ([]string, error) {
 	}
 }
 
+// activeNames lists the workflows that can be started.
+func (e *Engine) activeNames(ctx context.Context) ([]string, error) {
+	var names []string
+	err := e.eachEntry(ctx, activePrefix, func(stored store.Entry) error {
+		names = append(names, strings.TrimPrefix(stored.Key, activePrefix))
+		return nil
+	})
+	return names, err
+}
+
 // Workflows lists the active versions of all workflows by name.
 func (e *Engine) Workflows(ctx context.Context) ([]Version, error) {
-	names, err := e.names(ctx)
+	names, err := e.activeNames(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]Version, 0, len(names))
 	for _, name := range names {
 		v, err := e.Version(ctx, name, 0)
+		if fault.CodeOf(err) == fault.NotFound {
+			continue // it was deleted at the same moment
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -295,6 +311,8 @@ func (e *Engine) ActivateFrom(ctx context.Context, name string, expected, versio
 // activateVersion makes a version the active one if the entry that says so is
 // still of that version of its own.
 func (e *Engine) activateVersion(ctx context.Context, name string, version, entry int64) error {
+	e.rollouts.changing.Lock()
+	defer e.rollouts.changing.Unlock()
 	if _, _, err := e.record(ctx, name, version); err != nil {
 		return err
 	}
@@ -302,8 +320,6 @@ func (e *Engine) activateVersion(ctx context.Context, name string, version, entr
 	if err != nil {
 		return err
 	}
-	e.rollouts.changing.Lock()
-	defer e.rollouts.changing.Unlock()
 	sets, stored, err := e.endsWith(name, fmt.Sprintf("version %d was made the active one", version))
 	if err != nil {
 		return err
@@ -318,7 +334,8 @@ func (e *Engine) activateVersion(ctx context.Context, name string, version, entr
 }
 
 func (e *Engine) active(ctx context.Context, name string) (int64, error) {
-	if v := e.cache.activeOf(name); v > 0 {
+	v, deletions := e.cache.activeOf(name)
+	if v > 0 {
 		return v, nil
 	}
 	entry, err := e.store.Entry(ctx, activePrefix+name)
@@ -332,7 +349,7 @@ func (e *Engine) active(ctx context.Context, name string) (int64, error) {
 	if err := json.Unmarshal(entry.Value, &a); err != nil {
 		return 0, err
 	}
-	e.cache.setActive(name, a.Version)
+	e.cache.read(name, a.Version, deletions)
 	return a.Version, nil
 }
 
@@ -397,59 +414,4 @@ func (e *Engine) pinned(ctx context.Context, name string, start *RunStart) (*Def
 		return nil, &fault.Error{Code: fault.FailedPrecondition, Target: name, Message: "the version that the run began with cannot be read any more", Cause: err}
 	}
 	return d, nil
-}
-
-// definitionCache keeps the definitions that were used last.
-type definitionCache struct {
-	mu     sync.Mutex
-	byKey  map[string]*Definition
-	active map[string]int64
-}
-
-// cacheKey tells a version with its inputs from all others.
-func cacheKey(name string, version int64, inputs map[string]string) string {
-	parts := []string{name, strconv.FormatInt(version, 10)}
-	for _, input := range slices.Sorted(maps.Keys(inputs)) {
-		parts = append(parts, input, inputs[input])
-	}
-	return strings.Join(parts, "\x00")
-}
-
-// definitionsKept bounds the cache; beyond it, it begins anew.
-const definitionsKept = 256
-
-func (c *definitionCache) get(key string) *Definition {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.byKey[key]
-}
-
-func (c *definitionCache) put(key string, d *Definition) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.byKey) >= definitionsKept || c.byKey == nil {
-		c.byKey = map[string]*Definition{}
-	}
-	c.byKey[key] = d
-}
-
-func (c *definitionCache) activeOf(name string) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.active[name]
-}
-
-func (c *definitionCache) forgetActive(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.active, name)
-}
-
-func (c *definitionCache) setActive(name string, version int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.active == nil {
-		c.active = map[string]int64{}
-	}
-	c.active[name] = version
 }
