@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/troupe-dev/troupe/fault"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -26,6 +27,8 @@ type Activity struct {
 	States map[workflow.State]int `json:"states"`
 	// Last is the run that began last; left out if there is none.
 	Last *workflow.RunSummary `json:"last,omitempty"`
+	// Rollout is the last rollout of the workflow; left out if there was none.
+	Rollout *workflow.RolloutInfo `json:"rollout,omitempty"`
 }
 
 // activityRoutes adds the operation on what workflows have done.
@@ -60,6 +63,12 @@ func (c *Console) listActivity(ctx context.Context, _ *struct{}) (*answered[Acti
 		}
 		if len(runs) > 0 {
 			one.Last = &runs[0]
+		}
+		switch rollout, err := engine.Rollout(ctx, one.Workflow); {
+		case err == nil:
+			one.Rollout = &rollout
+		case fault.CodeOf(err) != fault.NotFound:
+			return nil, err
 		}
 		list.Workflows = append(list.Workflows, one)
 	}

@@ -96,10 +96,19 @@ func (c *Client) Run(ctx context.Context, id string) (RunView, error) {
 	return fetch[RunView](ctx, c, runURL(id, ""))
 }
 
-// History returns a page of the events of a run behind one of them, 0 for the
-// first page. Limit 0 is the default.
-func (c *Client) History(ctx context.Context, id string, after int64, limit int) (History, error) {
-	return fetch[History](ctx, c, query{}.number("after", after).number("limit", int64(limit)).of(runURL(id, "/history")))
+// HistoryQuery asks for events of a run. Empty fields let everything through.
+type HistoryQuery struct {
+	After int64  // the number of the last event that is known
+	Limit int    // default EventsPage, at most EventsPageMax
+	Node  string // of all its iterations
+	Type  workflow.EventType
+}
+
+// History returns a page of the events of a run, in the order in which they
+// happened. A page with a filter may be empty and have a next one.
+func (c *Client) History(ctx context.Context, id string, q HistoryQuery) (History, error) {
+	path := query{}.number("after", q.After).number("limit", int64(q.Limit)).text("node", q.Node).text("type", string(q.Type))
+	return fetch[History](ctx, c, path.of(runURL(id, "/history")))
 }
 
 // Timeline returns the spans that a page of the events of a run tells of.
@@ -184,6 +193,20 @@ func (c *Client) Workflows(ctx context.Context, limit int, cursor string) (Workf
 	return fetch[WorkflowList](ctx, c, query{}.number("limit", int64(limit)).text("cursor", cursor).of("/api/workflows"))
 }
 
+// DeleteWorkflow deletes a workflow, with prune all that is known of it.
+func (c *Client) DeleteWorkflow(ctx context.Context, name string, prune bool) (workflow.DeletedWorkflow, error) {
+	q := query{}
+	if prune {
+		q = q.text("prune", "true")
+	}
+	return tell[workflow.DeletedWorkflow](ctx, c, http.MethodDelete, q.of(workflowURL(name)), nil)
+}
+
+// NodeTypes describes what the nodes of a definition can be.
+func (c *Client) NodeTypes(ctx context.Context) (NodeTypes, error) {
+	return fetch[NodeTypes](ctx, c, "/api/node-types")
+}
+
 // Deploy makes a definition a version of the workflow of its name.
 func (c *Client) Deploy(ctx context.Context, r DeployRequest) (workflow.Version, error) {
 	return tell[workflow.Version](ctx, c, http.MethodPost, "/api/workflows", r)
@@ -234,6 +257,11 @@ func (c *Client) PutSchedule(ctx context.Context, s workflow.Schedule, revision 
 		header = []string{"If-Match", etag(revision)}
 	}
 	return tell[workflow.ScheduleInfo](ctx, c, http.MethodPut, scheduleURL(s.Name), s, header...)
+}
+
+// PreviewSchedule tells what would become of a schedule.
+func (c *Client) PreviewSchedule(ctx context.Context, s workflow.Schedule) (workflow.SchedulePreview, error) {
+	return tell[workflow.SchedulePreview](ctx, c, http.MethodPost, "/api/schedule-preview", s)
 }
 
 // DeleteSchedule removes a schedule.

@@ -1,14 +1,19 @@
 package console
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/troupe-dev/troupe/fault"
+	"github.com/troupe-dev/troupe/internal/suggest"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -197,12 +202,49 @@ type historyQuery struct {
 	Type string `query:"type" maxLength:"100" doc:"Only events of this type, such as NodeFailed."`
 }
 
+// check finds types that no event has.
+func (q *historyQuery) check() error {
+	types := workflow.EventTypes()
+	if q.Type == "" || slices.Contains(types, workflow.EventType(q.Type)) {
+		return nil
+	}
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = string(t)
+	}
+	return &fault.Error{
+		Code: fault.InvalidArgument, Op: "console", Target: "query.type", Message: fmt.Sprintf("%q is no type of events", short(q.Type)),
+		Hint: cmp.Or(suggest.DidYouMean(q.Type, names), "expected one of "+strings.Join(names, ", ")),
+	}
+}
+
+// hasNode is an error for a node that a run does not have.
+func hasNode(ctx context.Context, run *workflow.Run, id string) error {
+	info, err := run.Info(ctx)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(info.Nodes))
+	for i := range info.Nodes {
+		if names[i] = info.Nodes[i].ID; names[i] == id {
+			return nil
+		}
+	}
+	return &fault.Error{
+		Code: fault.NotFound, Op: "console", Target: "query.node", Message: fmt.Sprintf("the run has no node %q", short(id)),
+		Hint: cmp.Or(suggest.DidYouMean(id, names), "there are "+strings.Join(names, ", ")),
+	}
+}
+
 // lets reports whether the filter lets an event through.
 func (q *historyQuery) lets(e *workflow.Event) bool {
 	return (q.Node == "" || e.Node == q.Node) && (q.Type == "" || string(e.Type) == q.Type)
 }
 
 func (c *Console) getHistory(ctx context.Context, in *historyQuery) (*answered[History], error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	run, err := c.run(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -225,6 +267,11 @@ func (c *Console) getHistory(ctx context.Context, in *historyQuery) (*answered[H
 		}
 	}
 	page.Next = nextEvent(seen, page.Total)
+	if in.Node != "" && len(page.Events) == 0 {
+		if err := hasNode(ctx, run, in.Node); err != nil {
+			return nil, err
+		}
+	}
 	return &answered[History]{page}, nil
 }
 
@@ -295,6 +342,10 @@ func (c *Console) getLogs(ctx context.Context, in *logQuery) (*answered[RunLog],
 		}
 	}
 	lines, next, err := run.Logs(ctx, workflow.LogFilter{After: in.After, Tail: in.Tail, Level: level, Node: in.Node, Limit: in.Limit})
+	if err == nil && in.Node != "" && len(lines) == 0 {
+		node, _, _ := strings.Cut(in.Node, "[")
+		err = hasNode(ctx, run, node)
+	}
 	return &answered[RunLog]{RunLog{lines, next}}, err
 }
 

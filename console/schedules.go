@@ -32,6 +32,10 @@ func (c *Console) scheduleRoutes() {
 		Summary: "Make a schedule, or change it; with If-Match only if nobody else did, with If-None-Match: * only if there is none",
 	}, c.putSchedule)
 	operation(c, huma.Operation{
+		OperationID: "preview-schedule", Method: http.MethodPost, Path: "/api/schedule-preview", Tags: tags,
+		Summary: "What would become of a schedule, and all that is wrong with it; nothing is kept",
+	}, c.previewSchedule)
+	operation(c, huma.Operation{
 		OperationID: "delete-schedule", Method: http.MethodDelete, Path: "/api/schedules/{name}", Tags: tags, Summary: "Remove a schedule; its runs go on",
 		DefaultStatus: http.StatusNoContent,
 	}, c.deleteSchedule)
@@ -216,6 +220,29 @@ func (c *Console) putSchedule(ctx context.Context, in *schedulePut) (*tagged[wor
 	return c.onSchedule(func(engine *workflow.Engine) (workflow.ScheduleInfo, error) {
 		return engine.PutSchedule(ctx, s, revision)
 	})
+}
+
+// PreviewRequest is the body of POST /api/schedule-preview: a schedule that may not
+// be complete yet.
+type PreviewRequest struct {
+	workflow.Schedule
+	Name     string `json:"name,omitempty" maxLength:"200"`
+	Workflow string `json:"workflow,omitempty" maxLength:"200"`
+}
+
+type schedulePreview struct {
+	Body PreviewRequest
+}
+
+func (c *Console) previewSchedule(ctx context.Context, in *schedulePreview) (*answered[workflow.SchedulePreview], error) {
+	engine, err := c.engine()
+	if err != nil {
+		return nil, err
+	}
+	s := in.Body.Schedule
+	s.Name, s.Workflow = in.Body.Name, in.Body.Workflow
+	preview, err := engine.PreviewSchedule(ctx, s)
+	return &answered[workflow.SchedulePreview]{preview}, err
 }
 
 // revisionOf reads If-Match: the revision of what it is about.

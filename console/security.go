@@ -25,7 +25,7 @@ func bodyLimit(method, path string) int64 {
 	if method == http.MethodPut && strings.HasPrefix(path, "/api/letters/") {
 		return letterBodyMax
 	}
-	for _, prefix := range []string{"/api/workflows", "/api/runs", "/api/schedules", "/api/triggers", "/api/hooks"} {
+	for _, prefix := range []string{"/api/workflows", "/api/runs", "/api/schedule", "/api/triggers", "/api/hooks"} {
 		if strings.HasPrefix(path, prefix) {
 			return workflowBodyMax
 		}

@@ -54,6 +54,10 @@ func (c *Console) triggerRoutes() {
 		})
 	}
 	operation(c, huma.Operation{
+		OperationID: "deliver-trigger", Method: http.MethodPost, Path: "/api/triggers/{name}/deliver", Tags: tags, DefaultStatus: http.StatusAccepted,
+		Summary: "Hand a delivery to a trigger of any type as if it had been let in, to try it; also while it is paused",
+	}, c.deliverByHand)
+	operation(c, huma.Operation{
 		OperationID: "deliver-webhook", Method: http.MethodPost, Path: HooksPath + "{name}", Tags: tags, DefaultStatus: http.StatusAccepted,
 		Summary: "Take in the request of another system, which starts a run; one that comes again starts nothing",
 		// The keys of the query are the other system's, and so is the type of the body.
@@ -178,6 +182,27 @@ type triggerPause struct {
 	Body *PauseRequest
 }
 
+// DeliverRequest is the body of POST /api/triggers/{name}/deliver.
+type DeliverRequest struct {
+	ID         string              `json:"id,omitempty" maxLength:"1000" doc:"What a repeated delivery is known by. Default: by nothing, so that a run is started each time."`
+	Body       string              `json:"body,omitempty" maxLength:"1048576" doc:"The body as a text, such as JSON."`
+	Header     map[string][]string `json:"header,omitempty" doc:"Headers by name."`
+	Query      map[string][]string `json:"query,omitempty" doc:"The query by key."`
+	Attributes map[string]string   `json:"attributes,omitempty" doc:"What the type of the trigger says of a delivery, such as the path of a file."`
+}
+
+type deliverRequest struct {
+	TriggerPath
+	Body DeliverRequest
+}
+
+func (c *Console) deliverByHand(ctx context.Context, in *deliverRequest) (*created[HookDelivered], error) {
+	return c.delivered(func(engine *workflow.Engine) (workflow.Delivered, error) {
+		b := &in.Body
+		return engine.DeliverByHand(ctx, in.Name, workflow.Delivery{ID: b.ID, Body: []byte(b.Body), Header: b.Header, Query: b.Query, Attributes: b.Attributes})
+	})
+}
+
 // hookRequest is the request of another system, whatever it is.
 type hookRequest struct {
 	TriggerPath
@@ -196,18 +221,25 @@ func (r *hookRequest) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-// HookDelivered is the answer to a webhook.
+// HookDelivered is the answer to a webhook, and to what is delivered by hand.
 type HookDelivered struct {
 	ID       string `json:"id"`       // of the run
 	Repeated bool   `json:"repeated"` // it had come before, and the run is that of the first time
 }
 
 func (c *Console) deliver(ctx context.Context, in *hookRequest) (*created[HookDelivered], error) {
+	return c.delivered(func(engine *workflow.Engine) (workflow.Delivered, error) {
+		return engine.Deliver(ctx, in.Name, workflow.Delivery{Body: in.RawBody, Header: in.header, Query: in.query})
+	})
+}
+
+// delivered answers with the run of a delivery.
+func (c *Console) delivered(do func(*workflow.Engine) (workflow.Delivered, error)) (*created[HookDelivered], error) {
 	engine, err := c.engine()
 	if err != nil {
 		return nil, err
 	}
-	delivered, err := engine.Deliver(ctx, in.Name, workflow.Delivery{Body: in.RawBody, Header: in.header, Query: in.query})
+	delivered, err := do(engine)
 	if err != nil {
 		return nil, err
 	}
@@ -239,6 +271,16 @@ func (c *Client) PutTrigger(ctx context.Context, t workflow.Trigger, revision in
 // DeleteTrigger removes a trigger.
 func (c *Client) DeleteTrigger(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, triggerURL(name), nil, nil)
+}
+
+// Deliver hands a delivery to a trigger as if it had been let in.
+func (c *Client) Deliver(ctx context.Context, name string, r DeliverRequest) (HookDelivered, error) {
+	return tell[HookDelivered](ctx, c, http.MethodPost, triggerURL(name)+"/deliver", r)
+}
+
+// TriggerTypes describes the types of triggers.
+func (c *Client) TriggerTypes(ctx context.Context) (TriggerTypes, error) {
+	return fetch[TriggerTypes](ctx, c, "/api/trigger-types")
 }
 
 // PauseTrigger begins or ends a pause of a trigger. An empty comment leaves the

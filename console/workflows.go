@@ -27,6 +27,10 @@ func (c *Console) workflowRoutes() {
 		OperationID: "get-workflow", Method: http.MethodGet, Path: "/api/workflows/{name}", Tags: tags, Summary: "The active version of a workflow; its ETag is for changes of it",
 	}, c.getWorkflow)
 	operation(c, huma.Operation{
+		OperationID: "delete-workflow", Method: http.MethodDelete, Path: "/api/workflows/{name}", Tags: tags, DefaultStatus: http.StatusOK,
+		Summary: "Delete a workflow that nothing needs any more; its runs can be read until they are pruned",
+	}, c.deleteWorkflow)
+	operation(c, huma.Operation{
 		OperationID: "list-versions", Method: http.MethodGet, Path: "/api/workflows/{name}/versions", Tags: tags, Summary: "The versions of a workflow, newest first",
 	}, c.listVersions)
 	operation(c, huma.Operation{
@@ -181,6 +185,21 @@ func (c *Console) getWorkflow(ctx context.Context, in *workflowRead) (*tagged[wo
 		return nil, err
 	}
 	return &tagged[workflow.Version]{etag(version.Version), version}, nil
+}
+
+type workflowDelete struct {
+	WorkflowPath
+	Prune bool `query:"prune" doc:"Remove its versions, too, and the runs that have ended with their histories and logs."`
+}
+
+func (c *Console) deleteWorkflow(ctx context.Context, in *workflowDelete) (*answered[workflow.DeletedWorkflow], error) {
+	engine, err := c.engine()
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := engine.DeleteWorkflow(ctx, in.Name, workflow.DeleteOptions{Prune: in.Prune})
+	c.touch()
+	return &answered[workflow.DeletedWorkflow]{deleted}, err
 }
 
 // VersionList is the answer of GET /api/workflows/{name}/versions.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
 	"time"
@@ -228,5 +229,107 @@ func TestTriggers(t *testing.T) {
 	refused(t, f.put(at, `{"workflow":"play","kind":"webhok"}`), http.StatusBadRequest, "body.kind", "webhook")
 	if gone := f.do(http.MethodDelete, at, ""); gone.Code != http.StatusNoContent {
 		t.Errorf("delete: %d %s", gone.Code, gone.Body)
+	}
+}
+
+// Req W9, W10: before a version is rolled out, what has happened is decided again
+// by it, and what differs is told; a workflow is deleted when nothing needs it.
+func TestReplayAndDelete(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	const at = "/api/workflows/pair"
+	version := func(comment string) {
+		decode[workflow.Version](t, f.post("/api/workflows", deployBody(t, fmt.Sprintf(pairText, "two")+comment)), http.StatusCreated)
+	}
+	version("")
+	id := started(t, f.post(at+"/runs", ""))
+	f.runs.await(t, id, func(i workflow.RunInfo) bool { return i.State == workflow.StateCompleted })
+	version("# The same, with a remark.\n")
+	same := decode[workflow.ReplayReport](t, f.post(at+"/replay", `{"version":2}`), http.StatusOK)
+	if same.Same != 1 || same.Version != 2 || len(same.Runs) != 1 || same.Runs[0].RunID != id {
+		t.Errorf("the same: %+v", same)
+	}
+	if active := decode[workflow.ReplayReport](t, f.post(at+"/replay", `{}`), http.StatusOK); active.Version != 2 {
+		t.Errorf("the active version: %+v", active)
+	}
+	replayed := func(text string) *httptest.ResponseRecorder {
+		body, err := json.Marshal(console.ReplayRequest{Text: text, Limit: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.post(at+"/replay", string(body))
+	}
+	other := decode[workflow.ReplayReport](t, replayed("name: pair\nnodes:\n  - {id: a, type: task.play}\n  - {id: c, type: task.play, after: a}\n"), http.StatusOK)
+	if other.Same != 0 || other.Version != 0 || other.Differs+other.Unknown != 1 || other.Runs[0].Event == 0 {
+		t.Errorf("another text: %+v", other)
+	}
+	refused(t, replayed("name: weather\nnodes:\n  - {id: a, type: task.play}\n"), http.StatusBadRequest, "of the workflow weather, not of pair")
+	refused(t, replayed("name: pair\nnodes: 7\n"), http.StatusBadRequest, "workflow.yaml:2:")
+	refused(t, f.post(at+"/replay", `{"version":9}`), http.StatusNotFound, "no such version")
+	refused(t, f.post(at+"/replay", `{"version":1,"text":"name: x"}`), http.StatusBadRequest, "either of them")
+	refused(t, f.post(at+"/replay", `{"limit":10001}`), http.StatusBadRequest, "body.limit")
+	refused(t, f.post("/api/workflows/none/replay", `{}`), http.StatusNotFound, "no such workflow")
+
+	decode[workflow.ScheduleInfo](t, f.put("/api/schedules/nightly", `{"workflow":"pair","every":"24h"}`), http.StatusOK)
+	refused(t, f.do(http.MethodDelete, at, ""), http.StatusConflict, "schedule nightly", "delete it first")
+	f.do(http.MethodDelete, "/api/schedules/nightly", "")
+	if gone := decode[workflow.DeletedWorkflow](t, f.do(http.MethodDelete, at, ""), http.StatusOK); gone.Versions != 2 || gone.Pruned {
+		t.Errorf("deleted %+v", gone)
+	}
+	refused(t, f.get(at), http.StatusNotFound, "no such workflow", "there are weather")
+	if view := decode[console.RunView](t, f.get("/api/runs/"+id), http.StatusOK); len(view.Run.Nodes) != 2 {
+		t.Errorf("its run: %+v", view.Run)
+	}
+	if gone := decode[workflow.DeletedWorkflow](t, f.do(http.MethodDelete, at+"?prune=true", ""), http.StatusOK); !gone.Pruned || len(gone.Runs) != 1 {
+		t.Errorf("pruned %+v", gone)
+	}
+	refused(t, f.get("/api/runs/"+id), http.StatusNotFound, "no such run")
+	refused(t, f.do(http.MethodDelete, at+"?prune=perhaps", ""), http.StatusBadRequest, "query.prune")
+}
+
+// Req W9, W12: a schedule can be judged before it is kept, a trigger be tried by
+// hand, and what a filter names has to exist.
+func TestTried(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.runs.deploy(t, playText)
+	p := decode[workflow.SchedulePreview](t, f.post("/api/schedule-preview", `{"cron":"0 3 * * *","time_zone":"Europe/Berln"}`), http.StatusOK)
+	if len(p.Next) != 0 || len(p.Errors) != 3 || p.Errors[2].Field != "time_zone" || p.Errors[2].Hint != `did you mean "Europe/Berlin"?` {
+		t.Errorf("wrong: %+v", p)
+	}
+	if p := decode[workflow.SchedulePreview](t, f.post("/api/schedule-preview", `{"name":"n","workflow":"play","every":"1h"}`), http.StatusOK); len(p.Next) != 5 || p.Errors == nil || len(p.Errors) != 0 {
+		t.Errorf("right: %+v", p)
+	}
+	refused(t, f.post("/api/schedule-preview", `{"every":"hourly"}`), http.StatusBadRequest, "hourly")
+	if s := decode[console.ScheduleList](t, f.get("/api/schedules"), http.StatusOK); len(s.Schedules) != 0 {
+		t.Errorf("a preview has made %+v", s)
+	}
+
+	const at = "/api/triggers/orders"
+	decode[workflow.TriggerInfo](t, f.put(at, `{"workflow":"play","kind":"webhook","with":{"secret":"env:PATH"},"paused":true,"inputs":{"who":"${{ trigger.body.who }} ${{ trigger.header[\"x-n\"] }}"}}`), http.StatusOK)
+	const delivery = `{"id":"7","body":"{\"who\":\"Ada\"}","header":{"X-N":["1"]}}`
+	first := decode[console.HookDelivered](t, f.post(at+"/deliver", delivery), http.StatusAccepted)
+	again := decode[console.HookDelivered](t, f.post(at+"/deliver", delivery), http.StatusAccepted)
+	if first.Repeated || !again.Repeated || again.ID != first.ID {
+		t.Errorf("delivered %+v and %+v", first, again)
+	}
+	f.runs.stop(first.ID).release(nil)
+	refused(t, f.post(at+"/deliver", `{"body":"none"}`), http.StatusBadRequest, "inputs.who")
+	refused(t, f.post(at+"/deliver", `{"boby":"none"}`), http.StatusBadRequest, `did you mean "body"?`)
+	refused(t, f.post("/api/triggers/none/deliver", `{}`), http.StatusNotFound, "no such trigger")
+
+	id := "/api/runs/" + first.ID
+	refused(t, f.get(id+"/history?type=NodeFaild"), http.StatusBadRequest, "query.type", `did you mean "NodeFailed"?`)
+	refused(t, f.get(id+"/history?node=ab"), http.StatusNotFound, "query.node", "the run has no node")
+	refused(t, f.get(id+"/logs?node=ab[3]"), http.StatusNotFound, "query.node", "the run has no node")
+
+	c := decode[console.Cluster](t, f.get("/api/cluster"), http.StatusOK)
+	if len(c.Members) != 1 || !c.Members[0].Self || c.Members[0].Name != f.sys.Name() || c.Members[0].Workflows != console.MemberRuns || c.Members[0].Health.Status == "" || c.Members[0].Actors == 0 {
+		t.Errorf("the cluster is %+v", c)
+	}
+	bare := httptest.NewRecorder()
+	console.New(console.Options{System: f.sys}).ServeHTTP(bare, httptest.NewRequest(http.MethodGet, "http://localhost/api/cluster", nil))
+	if c := decode[console.Cluster](t, bare, http.StatusOK); c.Members[0].Workflows != console.MemberNone {
+		t.Errorf("a node without workflows is %+v", c)
 	}
 }

@@ -225,6 +225,14 @@ func (e *Engine) acquire(ctx context.Context) (store.Lease, error) {
 // Ready is closed when all runs that were under way in an earlier process go on.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
+// Live is how many runs are in memory: those under way but for the ones that have
+// only waited for some time.
+func (e *Engine) Live() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.live)
+}
+
 // Done is closed when the engine has ended.
 func (e *Engine) Done() <-chan struct{} { return e.ref.Done() }
 

@@ -37,6 +37,15 @@ const (
 	NodeUndoRetried   EventType = "NodeUndoRetried" // an attempt to undo failed; the next is due at Until
 )
 
+// EventTypes are all types of events, in the order of a run's life.
+func EventTypes() []EventType {
+	return []EventType{
+		WorkflowStarted, WorkflowPaused, WorkflowResumed, WorkflowCancelled, WorkflowCompleted, WorkflowFailed, WorkflowReopened, CancelRequested,
+		SignalReceived, NodeStarted, NodeWaiting, NodeExpanded, NodeCompleted, NodeRetried, NodeFailed, NodeSkipped, NodeCancelled,
+		NodeCompensating, NodeCompensated, NodeUndoFailed, NodeUndoRetried,
+	}
+}
+
 // Event is something that happened in a run. Events are the truth about a run:
 // all else can be computed from them. They are kept in the store and published
 // on the event stream of the actor system, where actor.Subscribe finds them.

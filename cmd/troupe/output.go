@@ -47,6 +47,11 @@ func (a *app) printJSON(v any) error {
 // printTable writes columns padded to their widest cell, two spaces apart. The
 // last column is not padded. A nil header is left out.
 func (a *app) printTable(header []string, rows [][]string) error {
+	return writeTable(a.stdout, header, rows)
+}
+
+// writeTable is printTable to anywhere.
+func writeTable(w io.Writer, header []string, rows [][]string) error {
 	all := rows
 	if header != nil {
 		all = append([][]string{header}, rows...)
@@ -70,7 +75,7 @@ func (a *app) printTable(header []string, rows [][]string) error {
 		}
 		b.WriteByte('\n')
 	}
-	_, err := io.WriteString(a.stdout, b.String())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 

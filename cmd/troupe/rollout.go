@@ -19,13 +19,17 @@ func (a *app) workflowRolloutCommand() *cobra.Command {
 	var split []string
 	var end bool
 	var reason string
+	var first rehearsal
 	cmd := a.atNode(&cobra.Command{
 		Use:   "rollout NAME",
 		Short: "Give a version its runs in steps, or split runs between versions",
 		Long: `Without a flag, shows the last rollout of a workflow with figures of each version.
 --candidate begins a canary: the version gets 5, then 20, then all of the runs, and
 is taken back by itself if more of its runs fail or take longer. --split gives fixed
-shares to several versions. --end ends either: the stable version gets all runs.`,
+shares to several versions. --end ends either: the stable version gets all runs.
+
+Before a version gets runs, stored runs are replayed with it: if any would go
+another way, they are shown and nothing is begun, unless with --force.`,
 		Example: `  troupe workflow deploy orders.yaml --stage
   troupe workflow rollout orders --candidate 4 --step-after 30m
   troupe workflow rollout orders
@@ -44,6 +48,9 @@ shares to several versions. --end ends either: the stable version gets all runs.
 		case end:
 			info, err = c.EndRollout(ctx, args[0], reason)
 		case begins:
+			if err := a.rehearsedAll(ctx, c, args[0], &r, first); err != nil {
+				return err
+			}
 			info, err = c.SetRollout(ctx, args[0], r)
 		default:
 			info, err = c.Rollout(ctx, args[0])
@@ -59,13 +66,35 @@ shares to several versions. --end ends either: the stable version gets all runs.
 	flags.IntSliceVar(&r.Steps, "steps", nil, "the percentages that the candidate gets; default 5,20,100")
 	flags.DurationVar(&stepAfter, "step-after", 0, "how long each step takes at least; default 10m")
 	flags.IntVar(&r.MinRuns, "min-runs", 0, "how many of its runs have to end in each step; default 20")
+	flags.IntVar(&r.MinSample, "min-sample", 0, "how many of its runs have to end in a step before it may be taken back; default 10")
 	flags.Float64Var(&r.MaxErrorRate, "max-error-rate", 0, "the share of its runs that may fail, 0 to 1; default 0.05, negative: any")
 	flags.Float64Var(&r.MaxLatency, "max-latency", 0, "how many times longer its runs may take; default 2, negative: any")
 	flags.StringSliceVar(&split, "split", nil, "fixed shares, as VERSION=PERCENT")
 	flags.StringVar(&r.Comment, "comment", "", "what people are to know about it")
 	flags.BoolVar(&end, "end", false, "end the rollout")
 	flags.StringVar(&reason, "reason", "", "why it ends, for the record")
+	first.register(cmd)
 	return cmd
+}
+
+// rehearsedAll replays stored runs with each version that a rollout gives runs to.
+func (a *app) rehearsedAll(ctx context.Context, c *console.Client, name string, r *workflow.Rollout, first rehearsal) error {
+	if r.Candidate > 0 {
+		return a.rehearsed(ctx, c, name, r.Candidate, first)
+	}
+	active, err := c.Version(ctx, name, 0)
+	if err != nil {
+		return err
+	}
+	for _, share := range r.Split {
+		if share.Version == active.Version {
+			continue
+		}
+		if err := a.rehearsed(ctx, c, name, share.Version, first); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // splitOf reads VERSION=PERCENT.

@@ -101,22 +101,25 @@ func (a *app) runShowCommand() *cobra.Command {
 }
 
 func (a *app) runHistoryCommand() *cobra.Command {
-	var after int64
-	var limit int
+	var q console.HistoryQuery
 	cmd := a.atNode(&cobra.Command{
 		Use:   "history ID",
 		Short: "Show what happened in a run, event by event",
 		Example: `  troupe run history ID
+  troupe run history ID --step load --type NodeFailed
   troupe run history ID --after 200 -o json`,
 	}, []string{runID}, func(ctx context.Context, c *console.Client, args []string) error {
-		page, err := c.History(ctx, args[0], after, limit)
+		page, err := c.History(ctx, args[0], q)
 		if err != nil {
 			return err
 		}
 		return a.print(page, func() error { return a.printHistory(page) })
 	})
-	cmd.Flags().Int64Var(&after, "after", 0, "only events behind this `NUMBER`")
-	cmd.Flags().IntVar(&limit, "limit", console.EventsPage, fmt.Sprintf("events at most, up to %d", console.EventsPageMax))
+	flags := cmd.Flags()
+	flags.Int64Var(&q.After, "after", 0, "only events behind this `NUMBER`")
+	flags.IntVar(&q.Limit, "limit", console.EventsPage, fmt.Sprintf("events at most, up to %d", console.EventsPageMax))
+	flags.StringVar(&q.Node, "step", "", "only events of this `NODE` of the workflow, of all its iterations")
+	flags.StringVar((*string)(&q.Type), "type", "", "only events of this type, such as NodeFailed")
 	return cmd
 }
 
@@ -216,7 +219,7 @@ func (a *app) watchRun(ctx context.Context, c *console.Client, id string) error 
 	after := int64(0)
 	err := follow(ctx, func() (bool, error) {
 		for {
-			page, err := c.History(ctx, id, after, console.EventsPageMax)
+			page, err := c.History(ctx, id, console.HistoryQuery{After: after, Limit: console.EventsPageMax})
 			if err != nil {
 				return false, err
 			}

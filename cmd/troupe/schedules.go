@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,8 +33,10 @@ fixed delay between runs, or once. What is due is started once, whatever dies.
 		Args: knownSubcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.scheduleListCommand(), a.scheduleShowCommand(), a.schedulePutCommand(), a.scheduleDeleteCommand(),
-		a.schedulePauseCommand(true), a.schedulePauseCommand(false), a.scheduleRunCommand(), a.scheduleBackfillCommand())
+	cmd.AddCommand(a.scheduleListCommand(), a.scheduleShowCommand(), a.schedulePutCommand(), a.scheduleRunCommand(), a.scheduleBackfillCommand(),
+		a.deleteCommand("schedule", scheduleName, "nightly", (*console.Client).DeleteSchedule),
+		pauseCommand(a, "schedule", scheduleName, "nightly", true, (*console.Client).PauseSchedule, a.printScheduleInfo),
+		pauseCommand(a, "schedule", scheduleName, "nightly", false, (*console.Client).PauseSchedule, a.printScheduleInfo))
 	return cmd
 }
 
@@ -80,8 +81,9 @@ func (a *app) schedulePutCommand() *cobra.Command {
 	var at, start, end, overlap, document string
 	inputs := inputFlags{}
 	cmd := a.atNode(&cobra.Command{
-		Use:   "put NAME",
-		Short: "Make a schedule, or change it",
+		Use:     "put NAME",
+		Aliases: []string{"create"},
+		Short:   "Make a schedule, or change it",
 		Long: `Makes the schedule NAME, or gives the one of that name other settings. With --json,
 all settings come from a JSON document, as show -o json prints them; otherwise one
 of --cron, --every, --delay and --at says when.`,
@@ -150,35 +152,6 @@ func instant(flag, text string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, usageError("%s: want a time such as 2026-05-01T12:00:00Z or 2026-05-01, got %q", flag, text)
-}
-
-func (a *app) scheduleDeleteCommand() *cobra.Command {
-	return a.atNode(&cobra.Command{
-		Use: "delete NAME", Short: "Remove a schedule; its runs go on", Example: `  troupe schedule delete nightly`,
-	}, []string{scheduleName}, func(ctx context.Context, c *console.Client, args []string) error {
-		if err := c.DeleteSchedule(ctx, args[0]); err != nil {
-			return err
-		}
-		return a.print(map[string]string{"deleted": args[0]}, func() error {
-			_, err := fmt.Fprintf(a.stdout, "schedule %s deleted\n", args[0])
-			return err
-		})
-	})
-}
-
-func (a *app) schedulePauseCommand(pause bool) *cobra.Command {
-	verb, short := "resume", "End a pause of a schedule"
-	if pause {
-		verb, short = "pause", "Keep a schedule from starting runs"
-	}
-	var comment string
-	cmd := a.atNode(&cobra.Command{
-		Use: verb + " NAME", Short: short, Example: "  troupe schedule " + verb + ` nightly --comment "holidays"`,
-	}, []string{scheduleName}, func(ctx context.Context, c *console.Client, args []string) error {
-		return a.printScheduleInfo(c.PauseSchedule(ctx, args[0], comment, pause))
-	})
-	cmd.Flags().StringVar(&comment, "comment", "", "why; default the comment stays")
-	return cmd
 }
 
 func (a *app) scheduleRunCommand() *cobra.Command {

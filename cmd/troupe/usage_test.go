@@ -13,7 +13,7 @@ func TestUsageErrors(t *testing.T) {
 		want string
 	}{
 		{[]string{"confg"}, `troupe: unknown command "confg"; did you mean "config"?`},
-		{[]string{"xyzzy"}, `troupe: unknown command "xyzzy"; there are: config, `},
+		{[]string{"xyzzy"}, `troupe: unknown command "xyzzy"; there are: cluster, config, `},
 		{[]string{"config", "explian"}, `troupe: unknown command "explian"; did you mean "explain"?`},
 		{[]string{"config", "explain", "--prot", "1"}, `troupe: unknown flag --prot; did you mean "--port"?`},
 		{[]string{"version", "-x"}, `troupe: unknown flag -x; see troupe help version`},

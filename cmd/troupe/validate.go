@@ -3,13 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/troupe-dev/troupe/internal/suggest"
 	"github.com/troupe-dev/troupe/node"
 	"github.com/troupe-dev/troupe/workflow"
 )
@@ -125,104 +122,6 @@ func validate(file string, inputs inputFlags) (validation, error) {
 	report.OK, report.Name = true, definition.Name
 	report.Nodes, report.Edges = len(definition.Nodes), len(definition.Edges)
 	return report, nil
-}
-
-func (a *app) nodesCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "nodes [TYPE]",
-		Short: "List the node types of workflows, or explain one",
-		Args:  atMostOne("TYPE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			types := node.NodeTypes().Types()
-			if len(args) == 0 {
-				return a.listNodeTypes(types)
-			}
-			byName := map[string]workflow.TypeInfo{}
-			for _, t := range types {
-				byName[t.Name] = t
-			}
-			info, ok := byName[args[0]]
-			if !ok {
-				known := slices.Sorted(maps.Keys(byName))
-				hint := suggest.DidYouMean(args[0], known)
-				if hint == "" {
-					hint = "there are: " + strings.Join(known, ", ")
-				}
-				return usageError("unknown node type %q; %s", args[0], hint)
-			}
-			if a.output == outputJSON {
-				return a.printJSON(info)
-			}
-			return a.explainNodeType(info)
-		},
-	}
-}
-
-// listNodeTypes prints one line for each type.
-func (a *app) listNodeTypes(types []workflow.TypeInfo) error {
-	if a.output == outputJSON {
-		return a.printJSON(types)
-	}
-	rows := make([][]string, len(types))
-	for i, t := range types {
-		rows[i] = []string{t.Name, string(t.Role), firstSentence(t.Doc)}
-	}
-	return a.printTable([]string{"TYPE", "ROLE", "WHAT"}, rows)
-}
-
-// explainNodeType prints a type's keys and an example.
-func (a *app) explainNodeType(t workflow.TypeInfo) error {
-	fmt.Fprintf(a.stdout, "%s (%s)\n\n%s\n", t.Name, t.Role, t.Doc)
-	if len(t.Outputs) > 1 {
-		fmt.Fprintf(a.stdout, "\nOutputs: %s\n", strings.Join(t.Outputs, ", "))
-	}
-	if rows := fieldRows("", t.Config); len(rows) > 0 {
-		fmt.Fprintln(a.stdout)
-		if err := a.printTable([]string{"KEY", "TYPE", "DEFAULT", "WHAT"}, rows); err != nil {
-			return err
-		}
-	}
-	if t.Example != "" {
-		fmt.Fprintf(a.stdout, "\nExample:\n\n%s\n", indent(t.Example, "  "))
-	}
-	return nil
-}
-
-// fieldRows describes keys and, below each, the keys within it.
-func fieldRows(prefix string, fields []workflow.Field) [][]string {
-	var rows [][]string
-	for _, f := range fields {
-		standard := f.Default
-		if f.Required {
-			standard = "required"
-		}
-		if standard == "" {
-			standard = "-"
-		}
-		rows = append(rows, []string{prefix + f.Name, f.Type, standard, f.Doc})
-		rows = append(rows, fieldRows(prefix+f.Name+".", f.Fields)...)
-	}
-	return rows
-}
-
-// firstSentence cuts a text after its first sentence.
-func firstSentence(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if first, _, more := strings.Cut(text, ". "); more {
-		return first + "."
-	}
-	return text
-}
-
-// indent puts a prefix before every line that is not empty.
-func indent(text, prefix string) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	for i, line := range lines {
-		if line != "" {
-			lines[i] = prefix + line
-		}
-	}
-	return strings.Join(lines, "\n")
 }
 
 // atMostOne refuses more than one argument.

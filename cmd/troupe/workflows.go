@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -21,7 +21,7 @@ const workflowName = "the NAME of a workflow"
 func (a *app) nodeWorkflowCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.workflowListCommand(), a.workflowShowCommand(), a.workflowDeployCommand(), a.workflowStartCommand(), a.workflowVersionsCommand(),
-		a.workflowActivateCommand(), a.workflowCompareCommand(), a.workflowRolloutCommand(),
+		a.workflowCompareCommand(), a.workflowReplayCommand(), a.workflowActivateCommand(), a.workflowRolloutCommand(), a.workflowDeleteCommand(),
 	}
 }
 
@@ -94,26 +94,14 @@ reads the definition from standard input.`,
 		Example: `  troupe workflow deploy orders.yaml --comment "two sinks"
   troupe workflow show orders --node http://a:8080 | troupe workflow deploy @- --node http://b:8080`,
 	}, []string{"a FILE"}, func(ctx context.Context, c *console.Client, args []string) error {
-		r := console.DeployRequest{Comment: comment, File: name}
-		if stage {
-			r.Activate = new(bool) // false
-		}
-		source := args[0]
-		if source != "@-" {
-			path, err := filepath.Abs(source)
-			if err != nil {
-				return err
-			}
-			if name == "" {
-				r.File = source
-			}
-			r.Dir, source = filepath.Dir(path), "@"+source
-		}
-		text, err := readArgument(source)
+		text, file, dir, err := definitionArgument(args[0])
 		if err != nil {
 			return err
 		}
-		r.Text = string(text)
+		r := console.DeployRequest{Text: text, Comment: comment, File: cmp.Or(name, file), Dir: dir}
+		if stage {
+			r.Activate = new(bool) // false
+		}
 		v, err := c.Deploy(ctx, r)
 		if err != nil {
 			return invalidAtNode(err)
@@ -190,15 +178,22 @@ func versionArgument(text string) (int64, error) {
 
 func (a *app) workflowActivateCommand() *cobra.Command {
 	var expected int64
+	var first rehearsal
 	cmd := a.atNode(&cobra.Command{
 		Use:   "activate NAME VERSION",
 		Short: "Have new runs begin with a version, such as an older one",
-		Long:  "Has new runs begin with a version, such as an older one. Runs under way stay with\ntheirs.",
+		Long: `Has new runs begin with a version, such as an older one. Runs under way stay with
+theirs. Before that, stored runs are replayed with the version: if any would go
+another way, they are shown and nothing is changed, unless with --force.`,
 		Example: `  troupe workflow activate orders 3
+  troupe workflow activate orders 2 --force
   troupe workflow activate orders 3 --if-active 4`,
 	}, []string{workflowName, "a VERSION"}, func(ctx context.Context, c *console.Client, args []string) error {
 		n, err := versionArgument(args[1])
 		if err != nil {
+			return err
+		}
+		if err := a.rehearsed(ctx, c, args[0], n, first); err != nil {
 			return err
 		}
 		v, err := c.Activate(ctx, args[0], n, expected)
@@ -211,6 +206,36 @@ func (a *app) workflowActivateCommand() *cobra.Command {
 		})
 	})
 	cmd.Flags().Int64Var(&expected, "if-active", 0, "only if this `VERSION` is the active one now")
+	first.register(cmd)
+	return cmd
+}
+
+func (a *app) workflowDeleteCommand() *cobra.Command {
+	var prune bool
+	cmd := a.atNode(&cobra.Command{
+		Use:   "delete NAME",
+		Short: "Delete a workflow that nothing needs any more",
+		Long: `Deletes a workflow: nothing can be started by its name. It is refused, and said why,
+while runs are under way, or while schedules, triggers or other workflows start it.
+Its runs can be read until they are pruned, and to deploy or activate a version
+brings it back. With --prune, its versions and runs are removed for good.`,
+		Example: `  troupe workflow delete orders
+  troupe workflow delete orders --prune`,
+	}, []string{workflowName}, func(ctx context.Context, c *console.Client, args []string) error {
+		deleted, err := c.DeleteWorkflow(ctx, args[0], prune)
+		if err != nil {
+			return err
+		}
+		return a.print(deleted, func() error {
+			what := fmt.Sprintf("its %s and its runs can still be read", counted(deleted.Versions, "version", "versions"))
+			if deleted.Pruned {
+				what = fmt.Sprintf("with %s and %s", counted(deleted.Versions, "version", "versions"), counted(len(deleted.Runs), "run", "runs"))
+			}
+			_, err := fmt.Fprintf(a.stdout, "workflow %s deleted; %s\n", printable(deleted.Workflow), what)
+			return err
+		})
+	})
+	cmd.Flags().BoolVar(&prune, "prune", false, "remove its versions and its runs, too; this cannot be undone")
 	return cmd
 }
 
