@@ -65,12 +65,14 @@ type (
 	branchConfig struct {
 		Cases Mapping[StepExpr] `yaml:"cases,required" doc:"Conditions by the handle they lead to; the first that is true is taken, or else the handle \"else\"."`
 	}
-	foreachConfig struct {
+	// ForeachConfig is the "with" block of a node of the type foreach.
+	ForeachConfig struct {
 		Items    StepExpr `yaml:"items,required" doc:"A list; the nodes of \"do\" run once for each of its items."`
 		Parallel int      `yaml:"parallel" doc:"How many items are under way at a time."`
 		Tolerate int      `yaml:"tolerate" doc:"How many items may fail without failing the node."`
 	}
-	loopConfig struct {
+	// LoopConfig is the "with" block of a node of the type loop.
+	LoopConfig struct {
 		While StepExpr `yaml:"while,required" doc:"The nodes of \"do\" run again while it is true."`
 		Max   int      `yaml:"max" doc:"How often at most; beyond it the node fails."`
 	}
@@ -89,7 +91,8 @@ type (
 		Title   string        `yaml:"title,required" doc:"What is to be approved."`
 		Timeout time.Duration `yaml:"timeout" doc:"How long to wait; then the node goes on by \"timeout\", or fails if nothing follows there. 0: for ever."`
 	}
-	childConfig struct {
+	// SubworkflowConfig is the "with" block of a node of the type workflow.
+	SubworkflowConfig struct {
 		Workflow string          `yaml:"workflow,required" doc:"The name of a workflow of the same engine."`
 		Version  int64           `yaml:"version" doc:"Which version; 0: the active one when the node starts."`
 		Inputs   Mapping[string] `yaml:"inputs" doc:"Values for its inputs."`
@@ -139,6 +142,8 @@ type controlType[C any] struct {
 func (t controlType[C]) Info() TypeInfo {
 	return TypeInfo{Name: t.name, Role: RoleControl, Doc: t.doc, Outputs: t.outputs, Config: yamldoc.Describe(t.byDefault), Example: t.example}
 }
+
+func (t controlType[C]) config() any { return t.byDefault }
 
 func (t controlType[C]) decodeOnly(c *Check) {
 	config := t.byDefault
@@ -203,14 +208,14 @@ func controlTypes() []Type {
 			name: "branch", doc: "Goes on by the handle of the first condition that is true.", outputs: []string{elseHandle},
 			example: "cases:\n  large: steps.count.output > 1000\n  small: steps.count.output > 0\n", plan: planBranch,
 		},
-		controlType[foreachConfig]{
+		controlType[ForeachConfig]{
 			name: "foreach", doc: `Runs the nodes of "do" once for each item of a list, several at a time. Its output is the list of what the last of them gave out, in the order of the items; null for an item that failed.`,
-			outputs: []string{doneHandle, failedHandle}, byDefault: foreachConfig{Parallel: ForeachParallelDefault},
+			outputs: []string{doneHandle, failedHandle}, byDefault: ForeachConfig{Parallel: ForeachParallelDefault},
 			example: "items: steps.list.output\nparallel: 10\n", plan: planForeach,
 		},
-		controlType[loopConfig]{
+		controlType[LoopConfig]{
 			name: "loop", doc: `Runs the nodes of "do" again while a condition is true. Its output is that of the last of them in the last iteration.`,
-			outputs: []string{doneHandle, failedHandle}, byDefault: loopConfig{Max: LoopMaxDefault},
+			outputs: []string{doneHandle, failedHandle}, byDefault: LoopConfig{Max: LoopMaxDefault},
 			example: "while: iteration == 0 || last.more\nmax: 50\n", plan: planLoop,
 		},
 		controlType[waitConfig]{
@@ -229,7 +234,7 @@ func controlTypes() []Type {
 			name: "approval", doc: "Waits until a human approves or rejects.", outputs: []string{approvedHandle, rejectedHandle, timeoutHandle},
 			example: "title: Pay ${{ steps.sum.output }} EUR?\n", plan: planApproval,
 		},
-		controlType[childConfig]{
+		controlType[SubworkflowConfig]{
 			name: "workflow", doc: "Runs another workflow and waits for its end; its output is the output.", outputs: []string{doneHandle, failedHandle},
 			example: "workflow: invoice\ninputs:\n  customer: ${{ item.id }}\n", plan: planChild,
 		},
@@ -251,7 +256,7 @@ func planBranch(c *Check, config branchConfig) control {
 	return out
 }
 
-func planForeach(c *Check, config foreachConfig) control {
+func planForeach(c *Check, config ForeachConfig) control {
 	c.between("parallel", config.Parallel, 1, 10_000)
 	c.between("tolerate", config.Tolerate, 0, ForeachItemsMax)
 	return control{
@@ -259,7 +264,7 @@ func planForeach(c *Check, config foreachConfig) control {
 	}
 }
 
-func planLoop(c *Check, config loopConfig) control {
+func planLoop(c *Check, config LoopConfig) control {
 	c.between("max", config.Max, 1, LoopMaxMax)
 	return control{kind: controlLoop, while: c.step("while", config.While), most: config.Max, parallel: 1}
 }
@@ -289,7 +294,7 @@ func planApproval(c *Check, config approvalConfig) control {
 	return control{kind: controlApproval, title: c.template("title", config.Title), titleRaw: config.Title, timeout: config.Timeout}
 }
 
-func planChild(c *Check, config childConfig) control {
+func planChild(c *Check, config SubworkflowConfig) control {
 	out := control{kind: controlWorkflow, workflow: config.Workflow, version: config.Version, inputs: map[string]*template{}, literal: map[string]string{}}
 	if config.Workflow == "" {
 		c.Errorf("workflow", "the name is empty")

@@ -8,7 +8,7 @@
 //	run, err := engine.Start(ctx, "invoice", workflow.StartOptions{Inputs: map[string]string{"month": "2026-01"}})
 //	info, err := run.Wait(ctx)
 //
-// A workflow is defined in YAML or JSON. A [Registry] holds the node types that
+// A workflow is defined in YAML or JSON, or in Go by a [Builder]. A [Registry] holds the node types that
 // a definition may use. [LoadFile] reads a definition and validates it without
 // running anything: keys, types, the graph, and the schema of the rows at every
 // edge, so that an expression that names an unknown column fails at the line and
@@ -117,6 +117,7 @@
 //	task.go        TaskType and Task
 //
 //	load.go        from text to Definition; inputs.go, graph.go
+//	builder.go     a definition in Go; buildernode.go, builderproblems.go
 //	drawing.go     the graph laid out; svg.go, mermaid.go
 //	registry.go    SourceType, TransformType, SinkType: how one is described
 //	check.go       what a node type has in hand while a definition is checked

@@ -38,13 +38,30 @@ func canonicalDocument(t tree, r *Registry) tree {
 		switch k.Name {
 		case "inputs":
 			for j, input := range k.Value.Keys {
-				k.Value.Keys[j].Value = input.Value.Shaped(yamldoc.Describe(inputText{}))
+				k.Value.Keys[j].Value = canonicalInput(input.Value.Shaped(yamldoc.Describe(inputText{})))
 			}
 		case "nodes":
 			t.Keys[i].Value = canonicalNodes(k.Value, r)
 		}
 	}
 	return t
+}
+
+// canonicalInput writes the default of an input as a value of its type.
+func canonicalInput(input tree) tree {
+	kind, err := ParseKind(input.Get("type").Text)
+	if err != nil {
+		return input
+	}
+	for i, k := range input.Keys {
+		if k.Name != "default" || k.Value.Tag == yamldoc.TagMap || k.Value.Tag == yamldoc.TagList {
+			continue
+		}
+		if v, err := ParseValue(kind, k.Value.Text); err == nil {
+			input.Keys[i].Value = v.tree()
+		}
+	}
+	return input
 }
 
 func canonicalNodes(list tree, r *Registry) tree {

@@ -71,7 +71,7 @@ type outEdge struct {
 	track    *edgeTrack
 	to       actor.Ref[nodeMessage]
 	node     *nodeTrack // that it leads to
-	overflow string     // of that node
+	overflow Overflow   // of that node
 }
 
 // newNodeActor makes the actor of a node. The nodes that it feeds are among
@@ -388,10 +388,10 @@ func (n *nodeActor) send(e outEdge, part Batch) error {
 	err := e.to.TryTell(m)
 	if err != nil && errors.Is(err, actor.ErrMailboxFull) {
 		switch e.overflow {
-		case overflowDrop:
+		case OverflowDrop:
 			e.node.dropped.Add(int64(len(part.Rows)))
 			return nil
-		case overflowFail:
+		case OverflowFail:
 			return n.fault("cannot pass rows on", &fault.Error{
 				Code: fault.ResourceExhausted, Message: fmt.Sprintf("%d batches wait in front of %s", n.run.definition.QueueBatches, e.node.describe()),
 				Hint: "raise queue_batches, or set overflow: wait",

@@ -55,6 +55,8 @@ type Type interface {
 	check(c *Check) plan
 	// decodeOnly decodes the with block.
 	decodeOnly(c *Check)
+	// config is the struct of the with block with its defaults.
+	config() any
 }
 
 // plan is how to run a checked node.
@@ -71,8 +73,8 @@ type plan struct {
 	batchRows int  // the most rows in a batch that leaves; 0: as the run has it
 	// alone: each batch can be worked on without the others
 	alone    bool
-	parallel int    // batches that are worked on at a time; 0: one
-	overflow string // what happens to rows for which there is no room
+	parallel int      // batches that are worked on at a time; 0: one
+	overflow Overflow // what happens to rows for which there is no room
 }
 
 // OutHandle is the handle by which rows leave a node unless an edge names
@@ -110,6 +112,8 @@ func (t SourceType[C]) Info() TypeInfo {
 		Config: yamldoc.Describe(t.Default), Example: t.Example,
 	}
 }
+
+func (t SourceType[C]) config() any { return t.Default }
 
 func (t SourceType[C]) decodeOnly(c *Check) {
 	config := t.Default
@@ -163,6 +167,8 @@ func (t TransformType[C]) Info() TypeInfo {
 	}
 }
 
+func (t TransformType[C]) config() any { return t.Default }
+
 func (t TransformType[C]) decodeOnly(c *Check) {
 	config := t.Default
 	c.decode(&config)
@@ -203,6 +209,8 @@ type SinkPlan struct {
 func (t SinkType[C]) Info() TypeInfo {
 	return TypeInfo{Name: t.Name, Role: RoleSink, Doc: t.Doc, Config: yamldoc.Describe(t.Default), Example: t.Example}
 }
+
+func (t SinkType[C]) config() any { return t.Default }
 
 func (t SinkType[C]) decodeOnly(c *Check) {
 	config := t.Default

@@ -411,11 +411,14 @@ func (l *loader) limits(s *stepDef, n *graphNode) {
 	}
 }
 
-// What happens to rows for which there is no room in front of a node.
+// Overflow says what happens to rows for which there is no room in front of a node.
+type Overflow string
+
+// The policies of nodes that rows come into.
 const (
-	overflowWait = "wait"
-	overflowDrop = "drop"
-	overflowFail = "fail"
+	OverflowWait Overflow = "wait" // whoever sends them waits; the default
+	OverflowDrop Overflow = "drop" // they are counted as dropped
+	OverflowFail Overflow = "fail" // the flow fails
 )
 
 // rowSettings reads how rows come into a node.
@@ -432,7 +435,7 @@ func (l *loader) rowSettings(n *graphNode) {
 		p.parallel = parallel
 	}
 	if overflow := n.text.Overflow; overflow != "" {
-		known := []string{overflowWait, overflowDrop, overflowFail}
+		known := []string{string(OverflowWait), string(OverflowDrop), string(OverflowFail)}
 		switch {
 		case !slices.Contains(known, overflow):
 			l.problems = append(l.problems, n.at.At("overflow").Unknown("overflow", overflow, known))
@@ -440,7 +443,7 @@ func (l *loader) rowSettings(n *graphNode) {
 			k, _ := n.at.Key("overflow")
 			l.report(k, "set it at a transform or a sink", "no rows come into a %s", n.Type)
 		}
-		p.overflow = overflow
+		p.overflow = Overflow(overflow)
 	}
 	if planned {
 		l.definition.plans[n.ID] = p

@@ -79,6 +79,8 @@ func (t TaskType[C]) Info() TypeInfo {
 	}
 }
 
+func (t TaskType[C]) config() any { return t.Default }
+
 func (t TaskType[C]) decodeOnly(c *Check) {
 	config := t.Default
 	c.decode(&config)

@@ -51,6 +51,25 @@ func (k *Keys) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors 
 	return errs
 }
 
+// MarshalTree writes a list if all are columns.
+func (k Keys) MarshalTree() yamldoc.Tree {
+	list, named := yamldoc.Tree{Tag: yamldoc.TagList}, yamldoc.Tree{Tag: yamldoc.TagMap}
+	computed := false
+	for _, key := range k {
+		list.List = append(list.List, yamldoc.TextTree(key.Name))
+		expr := key.Expr
+		if expr == "" {
+			expr = workflow.Expr(key.Name)
+		}
+		named.Keys = append(named.Keys, yamldoc.TreeKey{Name: key.Name, Value: yamldoc.TreeOf(expr)})
+		computed = computed || key.Expr != ""
+	}
+	if computed {
+		return named
+	}
+	return list
+}
+
 // YAMLType names the type in the documentation of the node type.
 func (Keys) YAMLType() string { return "list of columns, or mapping of name to expression" }
 
@@ -82,6 +101,14 @@ func (a *Aggregate) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Er
 		return yamldoc.Errors{entry.Key.Unknown("function", a.Function, functionNames)}
 	}
 	return d.Decode(entry.Value, &a.Expr)
+}
+
+// MarshalTree writes count, or a mapping of the function to its expression.
+func (a Aggregate) MarshalTree() yamldoc.Tree {
+	if a.Expr == "" {
+		return yamldoc.TextTree(a.Function)
+	}
+	return yamldoc.Tree{Tag: yamldoc.TagMap, Keys: []yamldoc.TreeKey{{Name: a.Function, Value: yamldoc.TreeOf(a.Expr)}}}
 }
 
 // YAMLType names the type in the documentation of the node type.

@@ -69,6 +69,21 @@ func (p *Pairs) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors
 	return errs
 }
 
+// MarshalTree writes a list if the names are the same in left and right.
+func (p Pairs) MarshalTree() yamldoc.Tree {
+	list, named := yamldoc.Tree{Tag: yamldoc.TagList}, yamldoc.Tree{Tag: yamldoc.TagMap}
+	differ := false
+	for _, pair := range p {
+		list.List = append(list.List, yamldoc.TextTree(pair.Left))
+		named.Keys = append(named.Keys, yamldoc.TreeKey{Name: pair.Left, Value: yamldoc.TextTree(pair.Right)})
+		differ = differ || pair.Left != pair.Right
+	}
+	if differ {
+		return named
+	}
+	return list
+}
+
 // YAMLType names the type in the documentation of the node type.
 func (Pairs) YAMLType() string {
 	return "list of columns, or mapping of column in left to column in right"

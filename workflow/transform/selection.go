@@ -40,6 +40,21 @@ func (s *Selection) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Er
 	return errs
 }
 
+// MarshalTree writes a list if no column gets another name.
+func (s Selection) MarshalTree() yamldoc.Tree {
+	list, named := yamldoc.Tree{Tag: yamldoc.TagList}, yamldoc.Tree{Tag: yamldoc.TagMap}
+	renamed := false
+	for _, c := range s {
+		list.List = append(list.List, yamldoc.TextTree(c.Name))
+		named.Keys = append(named.Keys, yamldoc.TreeKey{Name: c.Name, Value: yamldoc.TextTree(c.Column)})
+		renamed = renamed || c.Name != c.Column
+	}
+	if renamed {
+		return named
+	}
+	return list
+}
+
 // YAMLType names the type in the documentation of the node type.
 func (Selection) YAMLType() string { return "list of columns, or mapping of new name to column" }
 

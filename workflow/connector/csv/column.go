@@ -27,6 +27,15 @@ func (c *ColumnConfig) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc
 	return d.Decode(n, &c.Type)
 }
 
+// MarshalTree writes the short form where it says all.
+func (c ColumnConfig) MarshalTree() yamldoc.Tree {
+	if c == (ColumnConfig{Type: c.Type}) {
+		return yamldoc.TreeOf(c.Type)
+	}
+	type long ColumnConfig
+	return yamldoc.TreeOf(long(c))
+}
+
 // YAMLType names the type in the documentation of the node type.
 func (ColumnConfig) YAMLType() string { return "type, or mapping of type, layout, required" }
 

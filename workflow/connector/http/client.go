@@ -35,8 +35,8 @@ const (
 // HeaderValue is the value of a header: a text, or {secret: env:NAME} with a
 // prefix such as "Bearer ".
 type HeaderValue struct {
-	Prefix string     `yaml:"prefix" doc:"Put in front of the secret, such as 'Bearer '."`
 	Secret secret.Ref `yaml:"secret,required" doc:"env:NAME or file:PATH."`
+	Prefix string     `yaml:"prefix" doc:"Put in front of the secret, such as 'Bearer '."`
 	text   string
 }
 
@@ -48,6 +48,18 @@ func (h *HeaderValue) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.
 	}
 	return d.Decode(n, &h.text)
 }
+
+// MarshalTree writes the short form where there is no secret.
+func (h HeaderValue) MarshalTree() yamldoc.Tree {
+	if h.Secret.IsZero() {
+		return yamldoc.TextTree(h.text)
+	}
+	type long HeaderValue
+	return yamldoc.TreeOf(long(h))
+}
+
+// Header is the value of a header that is no secret.
+func Header(text string) HeaderValue { return HeaderValue{text: text} }
 
 // YAMLType names the type in the documentation of node types.
 func (HeaderValue) YAMLType() string { return "text, or mapping of secret, prefix" }

@@ -31,6 +31,23 @@ func (c *Cell) UnmarshalNode(_ *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors 
 	return nil
 }
 
+// MarshalTree writes the value.
+func (c Cell) MarshalTree() yamldoc.Tree {
+	if c.null {
+		return yamldoc.Tree{Tag: yamldoc.TagNull}
+	}
+	return yamldoc.TextTree(c.text)
+}
+
+// CellsOf is a row of values, for definitions that are written in Go.
+func CellsOf(values ...workflow.Value) Cells {
+	row := make(Cells, len(values))
+	for i, v := range values {
+		row[i] = Cell{text: v.String(), null: v.IsNull()}
+	}
+	return row
+}
+
 // YAMLType names the type in the documentation of node types.
 func (Cell) YAMLType() string { return "value" }
 

@@ -43,7 +43,8 @@ const (
 	errorTail = 2000
 )
 
-type config struct {
+// Config is the "with" block of a node of the type task.shell.
+type Config struct {
 	Run         string                   `yaml:"run,required" doc:"The text for the shell. Values come in by the environment."`
 	Shell       string                   `yaml:"shell" doc:"The program that reads it, with -c."`
 	Env         workflow.Mapping[string] `yaml:"env" doc:"Variables beside PATH, HOME, LANG and TMPDIR, which are passed on."`
@@ -60,13 +61,13 @@ const (
 	outputNone = "none"
 )
 
-func taskType() workflow.TaskType[config] {
-	return workflow.TaskType[config]{
+func taskType() workflow.TaskType[Config] {
+	return workflow.TaskType[Config]{
 		Name: "task.shell",
 		Doc: "Runs a program by the shell, in a process group of its own. Its output is what the program writes to standard output. " +
 			"TROUPE_RUN, TROUPE_NODE, TROUPE_ATTEMPT and TROUPE_KEY, the idempotency key, are in its environment.",
 		Example: "run: ./report.sh \"$DAY\"\nenv: {DAY: \"${{ inputs.day }}\"}\n",
-		Default: config{Shell: "/bin/sh", Output: outputText},
+		Default: Config{Shell: "/bin/sh", Output: outputText},
 		Literal: []string{"run", "shell"},
 		Check:   check,
 		Run:     run,
@@ -75,7 +76,7 @@ func taskType() workflow.TaskType[config] {
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-func check(c *workflow.Check, o config) {
+func check(c *workflow.Check, o Config) {
 	if strings.TrimSpace(o.Run) == "" {
 		c.Errorf("run", "there is nothing to run")
 	}
@@ -101,7 +102,7 @@ func check(c *workflow.Check, o config) {
 }
 
 // script is the text with the limits in front.
-func (o config) script() string {
+func (o Config) script() string {
 	var limits string
 	if o.MemoryBytes > 0 {
 		limits += fmt.Sprintf("ulimit -v %d || exit 126\n", max(o.MemoryBytes/1024, 1))
@@ -112,7 +113,7 @@ func (o config) script() string {
 	return limits + o.Run
 }
 
-func run(ctx context.Context, t *workflow.Task, o config) (json.RawMessage, error) {
+func run(ctx context.Context, t *workflow.Task, o Config) (json.RawMessage, error) {
 	cmd := exec.CommandContext(ctx, o.Shell, "-c", o.script())
 	cmd.Dir = t.Dir
 	switch {
@@ -152,7 +153,7 @@ func run(ctx context.Context, t *workflow.Task, o config) (json.RawMessage, erro
 }
 
 // environment is what a program sees: nothing of the node's own secrets.
-func environment(t *workflow.Task, o config) []string {
+func environment(t *workflow.Task, o Config) []string {
 	env := []string{
 		"TROUPE_RUN=" + t.RunID, "TROUPE_NODE=" + t.Node, "TROUPE_KEY=" + t.Key, fmt.Sprintf("TROUPE_ATTEMPT=%d", t.Attempt),
 	}

@@ -31,16 +31,16 @@ func TestRun(t *testing.T) {
 		output, want string
 		code         fault.Code
 	}{
-		{config{Run: "echo hello; echo there"}, `"hello\nthere"`, "", 0},
-		{config{Run: "echo '{\"n\": 1}'", Output: outputJSON}, `{"n": 1}`, "", 0},
-		{config{Run: "echo no json", Output: outputJSON}, "", "no JSON", fault.InvalidArgument},
-		{config{Run: "yes", Output: outputNone, CPUSeconds: 1}, "", "illed", fault.Aborted},
-		{config{Run: "echo $TROUPE_RUN $TROUPE_NODE $TROUPE_ATTEMPT $TROUPE_KEY"}, `"r n 2 r/n/0"`, "", 0},
-		{config{Run: "echo broken >&2; exit 3"}, "", "exit status 3: broken", fault.Aborted},
-		{config{Run: "no-such-program"}, "", "exit status 127", fault.FailedPrecondition},
-		{config{Run: "head -c 2000000 /dev/zero"}, "", "more than 1048576 bytes", fault.InvalidArgument},
-		{config{Run: "printf '\\377'"}, `"` + "\uFFFD" + `"`, "", 0},
-		{config{Run: "echo \"$X\"", Env: workflow.Mapping[string]{{Key: "X", Value: "$(touch pwned); `id`"}}}, "\"$(touch pwned); `id`\"", "", 0},
+		{Config{Run: "echo hello; echo there"}, `"hello\nthere"`, "", 0},
+		{Config{Run: "echo '{\"n\": 1}'", Output: outputJSON}, `{"n": 1}`, "", 0},
+		{Config{Run: "echo no json", Output: outputJSON}, "", "no JSON", fault.InvalidArgument},
+		{Config{Run: "yes", Output: outputNone, CPUSeconds: 1}, "", "illed", fault.Aborted},
+		{Config{Run: "echo $TROUPE_RUN $TROUPE_NODE $TROUPE_ATTEMPT $TROUPE_KEY"}, `"r n 2 r/n/0"`, "", 0},
+		{Config{Run: "echo broken >&2; exit 3"}, "", "exit status 3: broken", fault.Aborted},
+		{Config{Run: "no-such-program"}, "", "exit status 127", fault.FailedPrecondition},
+		{Config{Run: "head -c 2000000 /dev/zero"}, "", "more than 1048576 bytes", fault.InvalidArgument},
+		{Config{Run: "printf '\\377'"}, `"` + "\uFFFD" + `"`, "", 0},
+		{Config{Run: "echo \"$X\"", Env: workflow.Mapping[string]{{Key: "X", Value: "$(touch pwned); `id`"}}}, "\"$(touch pwned); `id`\"", "", 0},
 	} {
 		if tc.config.Shell == "" {
 			tc.config.Shell = "/bin/sh"
@@ -72,7 +72,7 @@ func TestKillsChildren(t *testing.T) {
 		over := fault.New(fault.DeadlineExceeded, "", "over")
 		done := make(chan error, 1)
 		go func() {
-			_, err := run(ctx, task, config{Run: script, Shell: "/bin/sh", Output: outputNone})
+			_, err := run(ctx, task, Config{Run: script, Shell: "/bin/sh", Output: outputNone})
 			done <- err
 		}()
 		var child int

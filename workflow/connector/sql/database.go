@@ -50,6 +50,16 @@ func (d *Database) UnmarshalNode(decoder *yamldoc.Decoder, n yamldoc.Node) yamld
 	return nil
 }
 
+// MarshalTree writes the URL or the reference.
+func (d Database) MarshalTree() yamldoc.Tree { return yamldoc.TextTree(d.String()) }
+
+// At is the database at a URL that has no secret in it: sqlite:PATH,
+// postgres://USER@HOST/NAME or mysql://USER@HOST/NAME.
+func At(url string) Database { return Database{url: url} }
+
+// From is the database at the URL that a secret holds.
+func From(ref secret.Ref) Database { return Database{ref: ref} }
+
 // YAMLType names the type in the documentation of node types.
 func (Database) YAMLType() string { return "URL of a database, or reference to a secret" }
 
