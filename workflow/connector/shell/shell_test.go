@@ -27,7 +27,7 @@ func task(t *testing.T) *workflow.Task {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		config       config
+		config       Config
 		output, want string
 		code         fault.Code
 	}{
