@@ -185,6 +185,39 @@ func TestMetricsCardinalityIsBounded(t *testing.T) {
 	}
 }
 
+// Req T1: unbounded labels of metrics. The system that this one replaces had a
+// series for each run and each text of an error, until the scraper gave up.
+func TestMetricsOfRunsAreBounded(t *testing.T) {
+	t.Parallel()
+	sys := actor.NewSystem(quiet())
+	m := telemetry.NewMetrics(sys)
+	if err := m.WatchRuns(sys); err != nil {
+		t.Fatal(err)
+	}
+	series := func() (n int) {
+		_, families := scrape(t, m)
+		for name, f := range families {
+			if strings.HasPrefix(name, "workflow_") {
+				n += len(f.GetMetric())
+			}
+		}
+		return n
+	}
+	before := series()
+	const many = 2000
+	for i := range many {
+		e := workflow.Event{Workflow: fmt.Sprint("workflow-", i), RunID: fmt.Sprint("run-", i), Node: fmt.Sprint("node-", i), Error: fmt.Sprint("error ", i)}
+		for _, e.Type = range []workflow.EventType{workflow.WorkflowStarted, workflow.NodeStarted, workflow.NodeFailed, workflow.WorkflowFailed} {
+			actor.Publish(sys, e)
+		}
+	}
+	stop(t, sys) // after the listener has drained its mailbox
+	_, families := scrape(t, m)
+	if after := series(); before == 0 || after != before || value(families, "workflow_execution_total", "failed") != many {
+		t.Errorf("%d series, %d after %d runs, %v failed", before, after, many, value(families, "workflow_execution_total", "failed"))
+	}
+}
+
 // Counters never fall while actors come and go. Req T1
 func TestMetricsAreMonotonic(t *testing.T) {
 	t.Parallel()

@@ -112,7 +112,7 @@ func (c *crash) evidence() *crashEvidence {
 		c.t.Fatal(err)
 	}
 	defer log.Close()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 10*time.Minute) // a net for what hangs
+	ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Minute) // a net for what hangs
 	defer cancel()
 	e, _ := crashEngine(c.t, c.place, log)
 	select {

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
-	"time"
 
 	"github.com/troupe-dev/troupe/actor"
 )
@@ -213,20 +212,4 @@ func TestRunInfoJSON(t *testing.T) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	})
-}
-
-func TestRunIDs(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	last := ""
-	for i := range 1000 {
-		id := newRunID(now.Add(time.Duration(i) * 250 * time.Nanosecond))
-		if id <= last {
-			t.Fatalf("%s comes after %s", id, last)
-		}
-		if len(id) != 36 || id[14] != '7' || !strings.ContainsRune("89ab", rune(id[19])) {
-			t.Fatalf("%s is no UUID of version 7", id)
-		}
-		last = id
-	}
 }

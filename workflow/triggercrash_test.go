@@ -182,7 +182,8 @@ func playTriggers(t *testing.T, place string, rounds int) {
 	}
 	e, end := triggerEngine(t, place, dir)
 	defer end()
-	put("the last one") // the folder is gone through in the order of names
+	f.repeat(t, e)
+	put("the last one") // the folder is gone through in the order of names, and no other run is begun
 	f.read(t, e, dir)
 	for _, wrong := range f.wrong() {
 		t.Error(wrong)
@@ -238,18 +239,23 @@ func (f *triggerEvidence) heard(said []string) error {
 	return nil
 }
 
-// read ends all runs, and reads what they did.
-func (f *triggerEvidence) read(t *testing.T, e *workflow.Engine, dir string) {
+// repeat sends what has no answer again.
+func (f *triggerEvidence) repeat(t *testing.T, e *workflow.Engine) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // a net for what hangs
-	defer cancel()
-	for _, id := range f.open { // the sender repeats what has no answer
-		d, err := e.Deliver(ctx, "hook", workflow.Delivery{Header: map[string][]string{"X-Id": {id}}})
+	for _, id := range f.open {
+		d, err := e.Deliver(t.Context(), "hook", workflow.Delivery{Header: map[string][]string{"X-Id": {id}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.hooks[id] = d.Run.ID()
 	}
+}
+
+// read ends all runs, and reads what they did.
+func (f *triggerEvidence) read(t *testing.T, e *workflow.Engine, dir string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a net for what hangs
+	defer cancel()
 	changes, stop := e.Watch("")
 	defer stop()
 	for !newest(ctx, t, e, "the last one") {
