@@ -143,7 +143,7 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range strings.Split(string(text), "\n") {
+		for line := range strings.SplitSeq(string(text), "\n") {
 			if _, rest, ok := strings.Cut(line, "type: "); ok {
 				delete(missing, strings.FieldsFunc(rest, func(r rune) bool { return strings.ContainsRune(",} ", r) })[0])
 			}
