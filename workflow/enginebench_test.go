@@ -221,11 +221,15 @@ func benchRecover(b *testing.B, runs int) {
 	for range runs {
 		<-begun
 	}
-	left := benchKilled(b, path, b.N)
+	left := path + ".killed"
+	benchCopy(b, path, left)
 	stop()
 	var first, all time.Duration
 	b.ResetTimer()
-	for _, path := range left {
+	for range b.N {
+		b.StopTimer()
+		benchCopy(b, left, path)
+		b.StartTimer()
 		start := time.Now()
 		_, stop = open(path)
 		<-begun
@@ -242,24 +246,19 @@ func benchRecover(b *testing.B, runs int) {
 	b.ReportMetric(all.Seconds()/float64(b.N), "s/all")
 }
 
-// benchKilled copies a store that nobody writes at present, as a kill leaves it:
+// benchCopy copies a store that nobody writes at present, as a kill leaves it:
 // with all that is in SQLite's log and in the journal.
-func benchKilled(b *testing.B, path string, copies int) (paths []string) {
+func benchCopy(b *testing.B, from, to string) {
 	b.Helper()
-	for i := range copies {
-		to := fmt.Sprint(path, ".", i)
-		for _, suffix := range []string{"", "-wal"} {
-			data, err := os.ReadFile(path + suffix)
-			if err == nil {
-				err = os.WriteFile(to+suffix, data, 0o600)
-			}
-			if err != nil {
-				b.Fatal(err)
-			}
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(from + suffix)
+		if err == nil {
+			err = os.WriteFile(to+suffix, data, 0o600)
 		}
-		paths = append(paths, to)
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
-	return paths
 }
 
 // BenchmarkFanOut measures a run of one foreach with so many tasks.
