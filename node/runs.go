@@ -451,8 +451,8 @@ func Artifacts(definition *workflow.Definition, info workflow.RunInfo) []SinkRes
 }
 
 // drain refuses new runs and waits until those that this process started have
-// ended. Those that are still under way when ctx ends are interrupted with the
-// tree, and go on when the node starts again.
+// ended, or only wait. Those that are still under way when ctx ends are interrupted
+// with the tree. All of them go on when the node starts again.
 func (r *Runs) drain(ctx context.Context) {
 	r.mu.Lock()
 	if r.draining {
@@ -464,17 +464,36 @@ func (r *Runs) drain(ctx context.Context) {
 	if active == 0 {
 		close(r.idle)
 	}
+	engine := r.engine
 	r.mu.Unlock()
-	select {
-	case <-r.idle:
+	if active == 0 || engine == nil {
 		return
-	case <-ctx.Done():
 	}
+	changes, stop := engine.Watch("")
+	defer stop()
+	for working := r.working(ctx, engine); len(working) > 0; working = r.working(ctx, engine) {
+		select {
+		case <-r.idle:
+			return
+		case <-changes:
+		case <-ctx.Done():
+			for _, id := range working {
+				r.log.Warn("a workflow run is interrupted because the node stops; it goes on when the node starts again", "execution_id", id)
+			}
+			return
+		}
+	}
+}
+
+// working lists the runs under way that do not only wait.
+func (r *Runs) working(ctx context.Context, engine *workflow.Engine) (ids []string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(r.busy)) {
-		r.log.Warn("a workflow run is interrupted because the node stops; it goes on when the node starts again", "execution_id", id)
-	}
+	ids = slices.Sorted(maps.Keys(r.busy))
+	r.mu.Unlock()
+	return slices.DeleteFunc(ids, func(id string) bool {
+		run, err := engine.Run(ctx, id)
+		return err == nil && !run.Working()
+	})
 }
 
 // settle waits until everything that followed a run's end is done, or ctx ends.

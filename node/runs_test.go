@@ -321,6 +321,27 @@ func TestStopDrainsRuns(t *testing.T) {
 	}
 }
 
+// Req A8, W4: a node that stops does not wait for a run that only waits.
+func TestStopLeavesWaitingRuns(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.ShutdownTimeout = 10 * time.Minute // for which it would wait
+	log := &syncBuffer{}
+	d := loadDefinition(t, t.TempDir(), "name: waiting\nnodes:\n  - {id: go, type: wait, with: {signal: go}}\n")
+	n := startNode(t, c, Options{Workflow: d, Log: log})
+	if _, err := n.Runs().Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	if err := n.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(log.String(), "is interrupted") {
+		t.Errorf("it was waited for:\n%s", log)
+	}
+}
+
 // stops reports whether an actor of that name is stopping.
 func stops(i actor.Info, name string) bool {
 	if i.Name == name {

@@ -252,6 +252,19 @@ func (r *Run) Wait(ctx context.Context) (RunInfo, error) {
 	return info, errors.Join(err, why)
 }
 
+// Working reports whether work of the run is under way in this process. A run that
+// only waits, for a signal, an approval, a time or its next attempt, is not working:
+// nothing is lost when the process ends.
+func (r *Run) Working() bool {
+	live := r.live()
+	if live == nil {
+		return false
+	}
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	return live.state != nil && !live.state.state.Final() && live.state.busy()
+}
+
 // underWay reports whether the run is in memory and has not ended.
 func (r *Run) underWay() bool {
 	live := r.live()
