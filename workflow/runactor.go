@@ -466,13 +466,13 @@ func (d *decider) busy() bool {
 // commit makes events durable. What keeps it from that for a time is waited
 // for: the work they tell of has been done, and is not to be done again.
 func (e *Engine) commit(ctx context.Context, r *runState, before int64, events []Event, request string) error {
-	if len(events) == 0 {
-		return nil
-	}
-	for len(events) > 0 {
-		n := min(len(events), commitEvents)
-		last := n == len(events)
-		room, err := e.batch(r, before, events[:n], last, request)
+	begins, left := before == 0, events
+	for len(left) > 0 {
+		n := min(len(left), commitEvents)
+		room, err := e.batch(r, before, left[:n])
+		if err == nil && n == len(left) {
+			err = e.follow(&room.batch, r, begins, events, request)
+		}
 		if err != nil {
 			return err
 		}
@@ -481,7 +481,7 @@ func (e *Engine) commit(ctx context.Context, r *runState, before int64, events [
 		}
 		e.free(room)
 		before += int64(n)
-		events = events[n:]
+		left = left[n:]
 	}
 	return nil
 }

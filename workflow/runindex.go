@@ -110,9 +110,8 @@ func formatID(raw []byte) string {
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
-// batch is what makes events durable. With the last of them goes what follows
-// from all.
-func (e *Engine) batch(r *runState, before int64, events []Event, last bool, request string) (*commitRoom, error) {
+// batch is what makes events durable.
+func (e *Engine) batch(r *runState, before int64, events []Event) (*commitRoom, error) {
 	room := e.commitRoom(len(events))
 	if err := room.put(events); err != nil {
 		return nil, err
@@ -123,14 +122,19 @@ func (e *Engine) batch(r *runState, before int64, events []Event, last bool, req
 	room.first[0] = store.Append{Stream: r.stream, Expected: store.Position(before), Events: room.events}
 	b := &room.batch
 	b.Fence, b.Appends = e.fence, room.first[:]
-	if before == 0 && request != "" {
+	return room, nil
+}
+
+// follow adds to the batch with the last of some events what follows from all of
+// them. A start is recorded by it: that the request has been seen, that the run is
+// open, and that a schedule has moved on are one commit, and events before it that
+// a crash has left alone belong to no run.
+func (e *Engine) follow(b *store.Batch, r *runState, begins bool, events []Event, request string) error {
+	if begins && request != "" {
 		b.Sets = append(b.Sets, store.Set{Key: requestPrefix + request, Value: []byte(r.id), Expected: store.Absent})
 	}
-	if !last {
-		return room, nil
-	}
 	r.addSnapshot(b, e.options.SnapshotEvery)
-	return room, e.index(b, r, before == 0, events)
+	return e.index(b, r, begins, events)
 }
 
 // index adds to a batch what lists and the next process need to know.
