@@ -299,7 +299,7 @@ func mistaken(registry huma.Registry, op *huma.Operation, m *huma.ErrorModel) Pr
 	}
 	for _, e := range m.Errors {
 		one := ProblemDetail{Where: e.Location, Message: e.Message}
-		if e.Value != nil && !strings.HasPrefix(e.Message, "unexpected property") && !strings.HasPrefix(e.Message, "expected required") {
+		if e.Value != nil && e.Location != "body" && !strings.HasPrefix(e.Message, "unexpected property") && !strings.HasPrefix(e.Message, "expected required") {
 			one.Message += ", got " + short(shown(e.Value))
 		}
 		if e.Message == "unexpected property" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"net/http"
 	"net/url"
@@ -228,6 +229,33 @@ type PreviewRequest struct {
 	workflow.Schedule
 	Name     string `json:"name,omitempty" maxLength:"200"`
 	Workflow string `json:"workflow,omitempty" maxLength:"200"`
+	Every    string `json:"every,omitempty" maxLength:"100" doc:"As in a schedule; what is no duration is told with the other mistakes."`
+	Delay    string `json:"delay,omitempty" maxLength:"100"`
+	Jitter   string `json:"jitter,omitempty" maxLength:"100"`
+	CatchUp  string `json:"catch_up,omitempty" maxLength:"100"`
+}
+
+// durations reads the durations into a schedule. Those that are none are mistakes of
+// their fields.
+func (r *PreviewRequest) durations(s *workflow.Schedule) workflow.FieldErrors {
+	var wrong workflow.FieldErrors
+	for _, one := range []struct {
+		field, text string
+		into        *workflow.Duration
+	}{{"every", r.Every, &s.Every}, {"delay", r.Delay, &s.Delay}, {"jitter", r.Jitter, &s.Jitter}, {"catch_up", r.CatchUp, &s.CatchUp}} {
+		if one.text == "" {
+			continue
+		}
+		d, err := time.ParseDuration(one.text)
+		if err != nil {
+			wrong = append(wrong, workflow.FieldError{
+				Field: one.field, Message: fmt.Sprintf("%q is no duration", short(one.text)), Hint: "give a number with a unit, such as 30s, 5m or 1h30m",
+			})
+			d = time.Hour // so that nothing else is wrong on account of it
+		}
+		*one.into = workflow.Duration(d)
+	}
+	return wrong
 }
 
 type schedulePreview struct {
@@ -241,7 +269,11 @@ func (c *Console) previewSchedule(ctx context.Context, in *schedulePreview) (*an
 	}
 	s := in.Body.Schedule
 	s.Name, s.Workflow = in.Body.Name, in.Body.Workflow
+	wrong := in.Body.durations(&s)
 	preview, err := engine.PreviewSchedule(ctx, s)
+	if len(wrong) > 0 {
+		preview.Next, preview.Errors = []time.Time{}, append(wrong, preview.Errors...)
+	}
 	return &answered[workflow.SchedulePreview]{preview}, err
 }
 

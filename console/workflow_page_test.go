@@ -90,6 +90,7 @@ func dialog(t *testing.T, b *browser, label string, fields map[string]string) {
 	for name, value := range fields {
 		b.run(t, "fill "+name, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("input", { bubbles: true })); })(document.querySelector('dialog [name=%q]'))`, value, name)))
 	}
+	b.until(t, fmt.Sprintf(`[...document.querySelectorAll("dialog button")].some(e => e.textContent === %q && !e.disabled)`, label)) // it may be tried first
 	b.run(t, label, click("dialog button", label))
 	b.until(t, `document.querySelector("dialog[open]") === null`)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -300,7 +301,12 @@ func TestTried(t *testing.T) {
 	if p := decode[workflow.SchedulePreview](t, f.post("/api/schedule-preview", `{"name":"n","workflow":"play","every":"1h"}`), http.StatusOK); len(p.Next) != 5 || p.Errors == nil || len(p.Errors) != 0 {
 		t.Errorf("right: %+v", p)
 	}
-	refused(t, f.post("/api/schedule-preview", `{"every":"hourly"}`), http.StatusBadRequest, "hourly")
+	if p := decode[workflow.SchedulePreview](t, f.post("/api/schedule-preview", `{"name":"n","workflow":"play","every":"hourly","jitter":"x"}`), http.StatusOK); len(p.Next) != 0 || len(p.Errors) != 2 || p.Errors[0].Field != "every" || p.Errors[1].Field != "jitter" {
+		t.Errorf("no durations: %+v", p)
+	}
+	if p := refused(t, f.put("/api/schedules/n", `{"workflow":"play","every":"hourly"}`), http.StatusBadRequest, "hourly"); strings.Contains(p.Detail, "workflow") && strings.Contains(p.Detail, "play") {
+		t.Errorf("the whole body is told: %s", p.Detail)
+	}
 	if s := decode[console.ScheduleList](t, f.get("/api/schedules"), http.StatusOK); len(s.Schedules) != 0 {
 		t.Errorf("a preview has made %+v", s)
 	}

@@ -56,7 +56,7 @@ type page struct {
 
 // sections are the first parts of the addresses under which the document is
 // served: its script shows the page that the address names.
-var sections = []string{"letters", "workflows", "runs", "schedules"}
+var sections = []string{"letters", "workflows", "runs", "schedules", "new-schedule", "triggers"}
 
 // Handler serves the document at "/" and at the addresses of its pages, such as
 // "/runs", and its files under "/assets/<version>/". The document is revalidated

@@ -210,3 +210,18 @@ func ExampleHandler() {
 	fmt.Println(response.Status, response.Header.Get("Content-Type"))
 	// Output: 200 OK text/html; charset=utf-8
 }
+
+// Each page that the script routes to is served when its address is opened.
+func TestRoutesAreServed(t *testing.T) {
+	t.Parallel()
+	script := get(t, prefix(t)+"js/main.js").Body.String()
+	routes := regexp.MustCompile(`route\("(/[^"]*)"`).FindAllStringSubmatch(script, -1)
+	if len(routes) < 8 {
+		t.Fatalf("the script has %d routes", len(routes))
+	}
+	for _, route := range routes {
+		if w := get(t, strings.NewReplacer(":name", "a", ":id", "b").Replace(route[1])); w.Code != http.StatusOK {
+			t.Errorf("%s is answered with %d", route[1], w.Code)
+		}
+	}
+}

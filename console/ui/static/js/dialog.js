@@ -4,30 +4,59 @@
 import { h, toast } from "./dom.js";
 import { command } from "./cli.js";
 
+/** How long after the last key something is tried. */
+const TYPING_MS = 400;
+
 /**
  * ask opens a dialog. options:
  *   title, text    what is about to happen
  *   fields         [{name, label, type, value, hint, placeholder, required, rows, choices}]; type as of an input, or "area", "select", "checkbox"
  *   cli(values)    the command line that does the same
+ *   trial(values)  tries it first (optional): {element, fine}, shown before it is done; what is not fine has to be agreed to.
+ *                  It is tried again when a field of the list trialOn changes.
  *   label          of the button; with danger it is drawn as such
  *   act(values)    does it; what it returns is said in a toast. An error stays in the dialog.
  */
-export function ask({ title, text = "", fields = [], cli, label, danger = false, act }) {
+export function ask({ title, text = "", fields = [], cli, label, danger = false, trial, trialOn = [], act }) {
   const inputs = new Map(fields.map((f) => [f.name, input(f)]));
   const values = () => Object.fromEntries([...inputs].map(([name, el]) => [name, el.type === "checkbox" ? el.checked : el.value]));
   const shell = h("div", {});
   const error = h("p", { class: "problem", role: "alert", hidden: true });
   const go = h("button", { type: "submit", class: danger ? "danger" : "primary" }, label);
+  const tried = h("div", { class: "dialog-trial", role: "status" });
   const form = h("form", { class: "dialog-form" },
     h("h2", {}, title),
     text ? h("p", { class: "dialog-text" }, text) : null,
     fields.map((f) => field(f, inputs.get(f.name))),
     h("div", { class: "dialog-cli" }, h("span", { class: "quiet-text" }, "On the command line"), shell),
-    error,
+    trial ? tried : null, error,
     h("div", { class: "dialog-buttons" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), go));
   const dialog = h("dialog", { "aria-label": title }, form);
   const shown = () => shell.replaceChildren(command(cli(values())));
-  form.addEventListener("input", shown);
+  let triedWith = "";
+  const tryIt = async (pause) => {
+    const given = values();
+    const key = JSON.stringify(trialOn.map((name) => given[name]));
+    if (!trial || key === triedWith) return;
+    triedWith = key;
+    go.disabled = true;
+    tried.replaceChildren(h("p", { class: "quiet-text" }, "It is tried on stored runs …"));
+    await new Promise((resume) => { setTimeout(resume, pause); });
+    if (key !== triedWith) return; // something else was typed meanwhile
+    let result;
+    try {
+      result = await trial(given);
+    } catch (err) {
+      result = { fine: false, element: h("p", { "data-tone": "bad" }, `It could not be tried on stored runs: ${err.message}`) };
+    }
+    if (key !== triedWith) return;
+    tried.replaceChildren(result.element, result.fine ? "" : h("label", { class: "field check" }, h("input", { type: "checkbox", required: true }), "Go on all the same"));
+    go.disabled = false;
+  };
+  form.addEventListener("input", (e) => {
+    shown();
+    if (!tried.contains(e.target)) tryIt(e.target.tagName === "SELECT" ? 0 : TYPING_MS);
+  });
   form.addEventListener("submit", async (e) => {
     e.preventDefault();
     go.disabled = true;
@@ -45,6 +74,7 @@ export function ask({ title, text = "", fields = [], cli, label, danger = false,
   });
   dialog.addEventListener("close", () => dialog.remove());
   shown();
+  tryIt(0);
   document.body.append(dialog);
   dialog.showModal();
   (danger ? dialog.querySelector(".dialog-buttons button") : dialog.querySelector("input, textarea, select") ?? go).focus();

@@ -177,7 +177,7 @@ export class Graph {
 export const shapeOf = (definition) => ({
   workflow: definition.name, after: definition.after,
   nodes: definition.nodes.map((n) => ({ ...n, state: "pending", rows_in: 0, rows_out: 0, rejected: 0, duration_ns: 0 })),
-  edges: definition.edges.map((e) => ({ ...e, rows: 0 })),
+  edges: (definition.edges ?? []).map((e) => ({ ...e, rows: 0 })),
 });
 
 /**

@@ -12,9 +12,12 @@ import { Events } from "./events.js";
 import { Letters } from "./letters.js";
 import { Queues } from "./queues.js";
 import { SchedulePage } from "./schedule-page.js";
-import { SchedulesPage } from "./schedules.js";
+import { ScheduleForm } from "./schedule-form.js";
+import { schedulesPage } from "./schedules.js";
+import { TriggerPage } from "./trigger-page.js";
+import { triggersPage } from "./triggers.js";
 import { WorkflowPage } from "./workflow-page.js";
-import { WorkflowsPage } from "./workflows.js";
+import { workflowsPage } from "./workflows.js";
 import { watchEdges } from "./scroll-edge.js";
 import { tell } from "./live.js";
 import { go, route, start } from "./router.js";
@@ -139,9 +142,12 @@ function mounted(page) {
 
 route("/", plain("overview", ""));
 route("/letters", plain("mail", "Letters"));
-route("/workflows", () => mounted(new WorkflowsPage()));
+route("/workflows", () => mounted(workflowsPage()));
 route("/workflows/:name", () => mounted(new WorkflowPage()));
-route("/schedules", () => mounted(new SchedulesPage()));
+route("/schedules", () => mounted(schedulesPage()));
+route("/new-schedule", () => mounted(new ScheduleForm()));
+route("/triggers", () => mounted(triggersPage()));
+route("/triggers/:name", () => mounted(new TriggerPage()));
 route("/schedules/:name", () => mounted(new SchedulePage()));
 route("/runs", () => mounted(new RunsPage()));
 route("/runs/:id", () => mounted(new RunPage({

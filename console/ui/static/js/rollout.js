@@ -7,6 +7,7 @@ import { del, get, put } from "./api.js";
 import { command, commandLine } from "./cli.js";
 import { ask } from "./dialog.js";
 import { Refresher, listen } from "./live.js";
+import { replayed } from "./replay.js";
 
 const TONES = { active: "active", completed: "good", rolled_back: "bad", ended: "idle" };
 
@@ -50,8 +51,8 @@ export class Rollout {
     return `/api/workflows/${encodeURIComponent(this.#name)}`;
   }
 
-  #curl(...words) {
-    return commandLine("curl", "-fsS", words, `${location.origin}${this.#path()}/rollout`);
+  #line(...words) {
+    return commandLine("troupe", "workflow", "rollout", this.#name, ...words);
   }
 
   async #read() {
@@ -72,14 +73,18 @@ export class Rollout {
 
   #draw(r) {
     const focused = this.element.contains(document.activeElement) ? document.activeElement.textContent : "";
-    const begin = h("button", { type: "button", disabled: this.#versions.length < 2, onclick: () => this.#begin() }, "Roll out a version…");
+    const few = this.#versions.length < 2;
+    const begin = [
+      h("button", { type: "button", disabled: few, onclick: () => this.#begin() }, "Roll out a version…"),
+      h("button", { type: "button", disabled: few, onclick: () => this.#split() }, "Split the runs…"),
+    ];
     const active = r?.state === "active";
     this.element.replaceChildren(
-      r ? this.#state(r) : h("p", { class: "quiet-text" }, this.#versions.length < 2
+      r ? this.#state(r) : h("p", { class: "quiet-text" }, few
         ? "There is one version. Deploy a changed definition, and it can be given a small share of the runs first."
         : "All new runs begin with the active version. A rollout gives another one a share of them that grows in steps, and takes it back by itself if it does worse."),
-      h("div", { class: "actions start" }, active ? [h("button", { type: "button", class: "danger", onclick: () => this.#end(r) }, "End it…")] : [begin]),
-      command(this.#curl()));
+      h("div", { class: "actions start" }, active ? h("button", { type: "button", class: "danger", onclick: () => this.#end(r) }, "End it…") : begin),
+      command(this.#line()));
     if (focused) [...this.element.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
   }
 
@@ -98,8 +103,10 @@ export class Rollout {
 
   #begin() {
     const others = this.#versions.filter((v) => v.version !== this.#active);
-    const steps = (text) => text.split(/[\s,]+/).filter(Boolean).map(Number);
-    const body = (v) => ({ candidate: Number(v.candidate), steps: steps(v.steps), step_after: v.step_after, min_runs: Number(v.min_runs) || 0 });
+    const body = (v) => ({
+      candidate: Number(v.candidate), steps: v.steps.split(/[\s,]+/).filter(Boolean).map(Number), step_after: v.step_after, min_runs: Number(v.min_runs) || 0,
+      max_error_rate: Number(v.max_errors) / 100 || 0, max_latency: Number(v.max_latency) || 0,
+    });
     ask({
       title: "Roll out a version", label: "Begin",
       text: `Version ${this.#active} keeps the other runs. The rollout goes back to it by itself if the new version fails or takes too long.`,
@@ -108,8 +115,14 @@ export class Rollout {
         { name: "steps", label: "Shares in percent", value: "5, 20, 100", hint: "Rising; the last one is 100." },
         { name: "step_after", label: "Each step takes at least", value: "10m" },
         { name: "min_runs", label: "Runs of the version in each step, at least", type: "number", min: 1, step: 1, value: 20 },
+        { name: "max_errors", label: "Back if more of its runs fail than, in percent", type: "number", min: 0.1, max: 100, step: "any", value: 5 },
+        { name: "max_latency", label: "Back if its runs take longer by the factor", type: "number", min: 1, step: "any", value: 2 },
       ],
-      cli: (v) => this.#curl("-X", "PUT", "-H", "Content-Type: application/json", "-d", JSON.stringify(body(v))),
+      cli: (v) => {
+        const b = body(v);
+        return this.#line("--candidate", b.candidate, "--steps", b.steps.join(","), "--step-after", b.step_after, "--min-runs", b.min_runs, "--max-error-rate", b.max_error_rate, "--max-latency", b.max_latency);
+      },
+      trial: (v) => replayed(this.#name, Number(v.candidate)), trialOn: ["candidate"],
       act: async (v) => {
         await put(`${this.#path()}/rollout`, body(v));
         this.#refresher.ask();
@@ -118,11 +131,33 @@ export class Rollout {
     });
   }
 
+  #split() {
+    const [other] = this.#versions.filter((v) => v.version !== this.#active);
+    const shares = (v) => v.split.split(/[\s,]+/).filter(Boolean).map((one) => one.split("=").map(Number)).map(([version, percent]) => ({ version, percent }));
+    ask({
+      title: "Split the runs", label: "Begin",
+      text: "Each version gets a fixed share of the runs, and the figures of each are shown, until somebody ends it. Runs with the same key get the same version.",
+      fields: [{ name: "split", label: "Shares, as VERSION=PERCENT", value: `${this.#active}=50, ${other.version}=50`, required: true, hint: `They add up to 100. There are ${this.#versions.map((v) => `v${v.version}`).join(", ")}.` }],
+      cli: (v) => this.#line("--split", v.split.split(/[\s,]+/).filter(Boolean).join(",")),
+      trial: async (v) => {
+        let result = { fine: true, element: "" };
+        for (const { version } of shares(v)) if (result.fine && version > 0 && version !== this.#active) result = await replayed(this.#name, version);
+        return result;
+      },
+      trialOn: ["split"],
+      act: async (v) => {
+        await put(`${this.#path()}/rollout`, { split: shares(v) });
+        this.#refresher.ask();
+        return "The split has begun.";
+      },
+    });
+  }
+
   #end(r) {
     ask({
       title: "End the rollout", label: "End the rollout", danger: true,
       text: `All new runs begin with version ${r.stable} again. Runs under way stay with theirs. To keep the new version, make it the active one on the tab Versions instead.`,
-      cli: () => this.#curl("-X", "DELETE"),
+      cli: () => this.#line("--end"),
       act: async () => {
         await del(`${this.#path()}/rollout`);
         this.#onChanged();

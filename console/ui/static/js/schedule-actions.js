@@ -1,32 +1,19 @@
 // What a person can do to a schedule.
 
-import { h } from "./dom.js";
 import { post, requestId } from "./api.js";
 import { commandLine } from "./cli.js";
 import { ask } from "./dialog.js";
+import { button, pauseButton } from "./entry-actions.js";
 import { go } from "./router.js";
 
 const path = (name, verb) => `/api/schedules/${encodeURIComponent(name)}/${verb}`;
 
-const button = (label, act, attrs = {}) => h("button", { type: "button", onclick: act, ...attrs }, label);
-
 /** scheduleActions are the buttons for a schedule; changed() is called after an action. */
 export function scheduleActions(s, changed) {
-  const verb = s.paused ? "resume" : "pause";
   return [
     button("Run now…", () => runNow(s)),
-    button(s.paused ? "Resume…" : "Pause…", () => ask({
-      title: `${s.paused ? "Resume" : "Pause"} ${s.name}`, label: s.paused ? "Resume" : "Pause",
-      text: s.paused ? "It starts runs again from its next instant on. Those that came meanwhile are not started; a backfill can do that."
-        : "No runs are started until it is resumed. Runs under way go on.",
-      fields: [{ name: "comment", label: "Comment", placeholder: "optional", value: "" }],
-      cli: ({ comment }) => commandLine("troupe", "schedule", verb, s.name, comment && ["--comment", comment]),
-      act: async ({ comment }) => {
-        await post(path(s.name, verb), comment ? { comment } : {});
-        changed();
-        return s.paused ? `${s.name} goes on.` : `${s.name} is paused.`;
-      },
-    })),
+    pauseButton("schedule", s, ["No runs are started until it is resumed. Runs under way go on.",
+      "It starts runs again from its next instant on. Those that came meanwhile are not started; a backfill can do that."], changed),
     button("Backfill…", () => backfill(s, changed)),
   ];
 }
@@ -51,7 +38,7 @@ function backfill(s, changed) {
     text: "Runs are started for the instants of the schedule in a time that has passed, in their order, as the overlap policy allows. Times are those of your own clock.",
     fields: [
       { name: "from", label: "From", type: "datetime-local", required: true },
-      { name: "to", label: "To, not included", type: "datetime-local", required: true },
+      { name: "to", label: "To", type: "datetime-local", required: true },
       { name: "max", label: "Runs at most", type: "number", min: 1, max: 10000, step: 1, value: 100, hint: "With more instants than that, nothing is begun." },
     ],
     cli: (v) => commandLine("troupe", "schedule", "backfill", s.name, "--from", instant(v.from) || "FROM", "--to", instant(v.to) || "TO", v.max && ["--max", v.max]),

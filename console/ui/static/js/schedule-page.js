@@ -2,10 +2,9 @@
 
 import { h, setText } from "./dom.js";
 import { int, moment, plural } from "./format.js";
-import { get } from "./api.js";
 import { commandLine, commands } from "./cli.js";
-import { Refresher, listen } from "./live.js";
-import { titled } from "./router.js";
+import { EntryPage, pairs } from "./entry-page.js";
+import { deleteButton } from "./entry-actions.js";
 import { runLink } from "./runs.js";
 import { scheduleActions } from "./schedule-actions.js";
 import { rhythm } from "./schedules.js";
@@ -19,68 +18,23 @@ const OVERLAP = {
 
 const OUTCOMES = { started: "good", skipped: "warn", missed: "warn", failed: "bad" };
 
-export class SchedulePage {
-  #name = "";
-  #stop = [];
-  #shown = "";
-  #refresher = new Refresher(() => this.#read(), 1000);
-
+export class SchedulePage extends EntryPage {
   constructor() {
-    this.heading = h("h2", { class: "run-name" });
-    this.state = h("span", {});
-    this.actions = h("div", { class: "actions" });
-    this.facts = h("p", { class: "facts" });
-    this.problem = h("p", { class: "problem", role: "alert", hidden: true });
+    super({ kind: "schedule", events: ["runs", "schedules"] });
     this.next = h("ol", { class: "instants", "aria-label": "Next times" });
     this.settings = h("dl", { class: "pairs" });
     this.firings = h("tbody", {});
-    this.firingsNote = h("p", { class: "empty" });
+    this.firingsNote = h("p", { class: "empty" }, "No instant of it has come yet.");
     this.backfills = h("ul", { class: "waits", "aria-label": "Backfills", hidden: true });
     this.cli = h("div", { class: "page-cli" });
-    this.element = h("div", { class: "column" },
-      h("section", { class: "card" },
-        h("header", { class: "card-head" }, this.heading, this.state, h("span", { class: "spacer" }), this.actions, h("a", { class: "plain", href: "/schedules" }, "All schedules")),
-        this.facts, this.problem, this.backfills,
-        h("div", { class: "halves" }, h("div", {}, h("h3", {}, "Next times"), this.next), h("div", {}, h("h3", {}, "Settings"), this.settings)), this.cli),
-      h("section", { class: "card" }, h("header", { class: "card-head" }, h("h2", {}, "What became of its instants")), this.firingsNote,
-        h("div", { class: "table-scroll" }, h("table", { class: "list", "aria-label": "Firings" },
-          h("thead", {}, h("tr", {}, ["Instant", "Outcome", "Run", "Why"].map((t) => h("th", { scope: "col" }, t)))), this.firings))));
+    this.card.append(this.backfills,
+      h("div", { class: "halves" }, h("div", {}, h("h3", {}, "Next times"), this.next), h("div", {}, h("h3", {}, "Settings"), this.settings)), this.cli);
+    this.element.append(h("section", { class: "card" }, h("header", { class: "card-head" }, h("h2", {}, "What became of its instants")), this.firingsNote,
+      h("div", { class: "table-scroll" }, h("table", { class: "list", "aria-label": "Firings" },
+        h("thead", {}, h("tr", {}, ["Instant", "Outcome", "Run", "Why"].map((t) => h("th", { scope: "col" }, t)))), this.firings))));
   }
 
-  show({ name }) {
-    this.hide();
-    if (name !== this.#name) this.#shown = "";
-    this.#name = name;
-    titled(name);
-    setText(this.heading, name);
-    this.#stop = [
-      listen("runs", () => this.#refresher.ask()), listen("schedules", () => this.#refresher.ask()),
-      clearInterval.bind(null, setInterval(() => this.#refresher.ask(), 5000)),
-    ];
-    this.#refresher.ask();
-  }
-
-  hide() {
-    for (const stop of this.#stop) stop();
-    this.#stop = [];
-    this.#refresher.stop();
-  }
-
-  async #read() {
-    const name = this.#name;
-    try {
-      const s = await get(`/api/schedules/${encodeURIComponent(name)}`);
-      if (name !== this.#name) return;
-      this.problem.hidden = true;
-      this.#draw(s);
-    } catch (err) {
-      if (name !== this.#name) return;
-      this.problem.hidden = false;
-      setText(this.problem, err.status === 404 ? `There is no schedule ${name}. It may have been deleted.` : `The schedule could not be read: ${err.message}`);
-    }
-  }
-
-  #draw(s) {
+  draw(s, other) {
     const c = s.counts;
     this.facts.replaceChildren(h("span", {}, "starts ", h("a", { href: `/workflows/${encodeURIComponent(s.workflow)}` }, s.workflow), s.version ? ` v${s.version}` : ""), h("span", {}, h("b", {}, rhythm(s))),
       h("span", {}, h("b", {}, int(c.fired)), " started"), h("span", {}, h("b", {}, int(c.skipped)), " skipped"), h("span", {}, h("b", {}, int(c.missed)), " missed"),
@@ -89,21 +43,21 @@ export class SchedulePage {
     this.backfills.hidden = !s.backfills?.length;
     this.backfills.replaceChildren(...(s.backfills ?? []).map((b) => h("li", {}, `Backfill from ${moment(b.from)} to ${moment(b.to)}: ${plural(b.left, "instant")} left`)));
     this.firingsNote.hidden = s.firings?.length > 0;
-    setText(this.firingsNote, "No instant of it has come yet.");
     this.firings.replaceChildren(...(s.firings ?? []).map((f) => h("tr", {},
       h("td", {}, bothZones(f.time, s.time_zone || "UTC")),
       h("td", {}, h("span", { "data-tone": OUTCOMES[f.outcome] }, f.outcome), f.count > 1 ? h("span", { class: "faded" }, ` ×${int(f.count)}`) : null),
       h("td", {}, f.run ? [runLink(f.run), " ", f.state ? badge(f.state) : null] : h("span", { class: "faded" }, "–")), h("td", { class: "clip", title: f.reason }, f.reason))));
-    const shown = JSON.stringify([s.name, s.revision, s.paused]);
-    if (shown === this.#shown) return; // the rest does not change by itself
-    this.#shown = shown;
+    if (!other) return; // the rest does not change by itself
     this.state.replaceChildren(s.paused ? badge("paused") : "");
-    this.actions.replaceChildren(...scheduleActions(s, () => this.#refresher.ask()));
-    const pairs = [
+    this.actions.replaceChildren(...scheduleActions(s, () => this.ask()), deleteButton("schedule", s, "It starts no more runs. Those under way go on."));
+    pairs(this.settings, [
       ["Overlap", OVERLAP[s.overlap || "skip"] ?? s.overlap], ["Time zone", s.cron ? s.time_zone || "UTC" : ""], ["Catch-up", s.catch_up], ["Jitter", s.jitter], ["Starts", s.start && moment(s.start)], ["Ends", s.end && moment(s.end)],
       ["Key", s.key], ["Inputs", Object.entries(s.inputs ?? {}).map(([k, v]) => `${k}=${v}`).join(", ")], ["Comment", s.comment],
-    ].filter(([, v]) => v);
-    this.settings.replaceChildren(...pairs.flatMap(([k, v]) => [h("dt", {}, k), h("dd", {}, v)]));
+    ]);
     this.cli.replaceChildren(commands(commandLine("troupe", "schedule", "show", s.name), commandLine("troupe", "run", "list", "--trigger", `schedule/${s.name}`), commandLine("troupe", "schedule", "delete", s.name)));
+  }
+
+  missing(name) {
+    setText(this.problem, `There is no schedule ${name}. It may have been deleted.`);
   }
 }

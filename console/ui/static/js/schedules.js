@@ -1,10 +1,10 @@
-// The page "Schedules": when each starts what, and what became of it.
+// The page "Schedules": when workflows run by themselves.
 
-import { h, reconcile, setAttr, setText } from "./dom.js";
+import { h, setAttr, setText } from "./dom.js";
 import { int } from "./format.js";
-import { get } from "./api.js";
 import { command } from "./cli.js";
-import { Refresher, listen } from "./live.js";
+import { ListPage, actionsHead, cell } from "./list-page.js";
+import { go } from "./router.js";
 import { badge, setBadge } from "./states.js";
 import { inZone, until } from "./zone.js";
 import { runLink } from "./runs.js";
@@ -18,116 +18,68 @@ export function rhythm(s) {
   return s.at ? `once, ${inZone(s.at, "")}` : "";
 }
 
-/** How often the list is read again without being told of a change. */
-const AGE_MS = 10_000;
+/** schedulesPage lists them, with when each is due next. */
+export function schedulesPage() {
+  const page = new ListPage({
+    title: "Schedules", path: "/api/schedules", field: "schedules", cli: "troupe schedule list", events: ["runs", "schedules"], every: 10_000,
+    columns: ["Schedule", "Workflow", "When", "Next", "Last run", h("th", { scope: "col", class: "number", title: "Runs that were started" }, "Started"),
+      h("th", { scope: "col", class: "number", title: "Instants without a run: because one was under way, because it was too late, because none could be started" }, "Not"), actionsHead()],
+    actions: [h("button", { type: "button", onclick: () => go("/new-schedule") }, "New schedule…")],
+    empty: [h("p", {}, "Nothing is scheduled. A schedule starts a workflow at the times of a cron expression, at a fixed rate, or once; none fires twice, whatever dies:"),
+      command("troupe schedule put nightly --workflow NAME --cron '0 3 * * *' --time-zone Europe/Berlin")],
+    key: (s) => s.name, make, update: (el, s) => update(el, s, () => page.ask()), tick: next,
+  });
+  return page;
+}
 
-export class SchedulesPage {
-  title = "Schedules";
-  #stop = [];
-  #list = [];
-  #refresher = new Refresher(() => this.#read(), 1000);
+function make() {
+  return h("tr", {}, h("th", { scope: "row", class: "c-name" }, h("a", { class: "plain" }), badge("paused")), cell("c-workflow", h("a", { class: "plain" })), cell("c-when clip"),
+    cell("c-next", h("time", { class: "num" }), " ", h("span", { class: "faded num" })), cell("c-last"), cell("c-fired number"), cell("c-not number"), cell("c-actions number"));
+}
 
-  constructor() {
-    this.note = h("span", { class: "count", role: "status" });
-    this.empty = h("div", { class: "empty" });
-    this.rows = h("tbody", {});
-    this.table = h("table", { class: "list schedules", "aria-label": "Schedules", hidden: true },
-      h("thead", {}, h("tr", {}, ["Schedule", "Workflow", "When", "Next", "Last run"].map((t) => h("th", { scope: "col" }, t)),
-        h("th", { scope: "col", class: "number", title: "Runs that were started" }, "Started"),
-        h("th", { scope: "col", class: "number", title: "Instants without a run: because one was under way, because it was too late, because none could be started" }, "Not"),
-        h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Actions")))), this.rows);
-    this.element = h("div", { class: "column" }, h("section", { class: "card" },
-      h("header", { class: "card-head" }, h("h2", {}, "Schedules"), this.note),
-      h("div", { class: "scroll-edge" }, h("div", { class: "table-scroll" }, this.table)), this.empty, h("div", { class: "page-cli" }, command("troupe schedule list"))));
+/** nameCells shows the name of an entry, that it is paused, its workflow, and what can be done. */
+export function nameCells(el, entry, path, actions) {
+  const [name, workflow] = el.querySelectorAll("a.plain");
+  setText(name, entry.name);
+  setAttr(name, "href", `${path}/${encodeURIComponent(entry.name)}`);
+  const paused = el.querySelector(".state-badge");
+  paused.hidden = !entry.paused;
+  setBadge(paused, "paused");
+  setText(workflow, entry.workflow);
+  setAttr(workflow, "href", `/workflows/${encodeURIComponent(entry.workflow)}`);
+  const buttons = el.querySelector(".c-actions");
+  if (buttons.dataset.paused !== String(Boolean(entry.paused))) {
+    buttons.dataset.paused = String(Boolean(entry.paused));
+    buttons.replaceChildren(h("div", { class: "actions" }, actions()));
   }
+}
 
-  show() {
-    this.hide();
-    this.#stop = [
-      listen("runs", () => this.#refresher.ask()),
-      listen("schedules", () => this.#refresher.ask()),
-      clearInterval.bind(null, setInterval(() => this.#refresher.ask(), AGE_MS)),
-      clearInterval.bind(null, setInterval(() => this.#tick(), 1000)),
-    ];
-    this.#refresher.ask();
+function update(el, s, changed) {
+  el.schedule = s;
+  nameCells(el, s, "/schedules", () => scheduleActions(s, changed));
+  setText(el.querySelector(".c-when"), rhythm(s));
+  setAttr(el.querySelector(".c-when"), "title", s.comment || rhythm(s));
+  const last = el.querySelector(".c-last");
+  if (last.dataset.run !== (s.last_run ?? "none")) {
+    last.dataset.run = s.last_run ?? "none";
+    last.replaceChildren(s.last_run ? runLink(s.last_run) : h("span", { class: "faded" }, "none yet"));
   }
+  setText(el.querySelector(".c-fired"), int(s.counts.fired));
+  const not = s.counts.skipped + s.counts.missed + s.counts.failed;
+  const notEl = el.querySelector(".c-not");
+  setText(notEl, int(not));
+  setAttr(notEl, "data-tone", not > 0 ? "warn" : null);
+  setAttr(notEl, "title", `${int(s.counts.skipped)} skipped, ${int(s.counts.missed)} missed, ${int(s.counts.failed)} failed`);
+  next(el);
+}
 
-  hide() {
-    for (const stop of this.#stop) stop();
-    this.#stop = [];
-    this.#refresher.stop();
-  }
-
-  async #read() {
-    try {
-      const { schedules } = await get("/api/schedules");
-      this.#list = schedules;
-      this.#draw();
-    } catch (err) {
-      this.empty.hidden = false;
-      this.empty.replaceChildren(h("p", { "data-tone": "bad", role: "alert" }, `The schedules could not be read: ${err.message}`));
-    }
-  }
-
-  #draw() {
-    const none = this.#list.length === 0;
-    this.empty.hidden = !none;
-    this.table.hidden = none;
-    setText(this.note, none ? "" : int(this.#list.length));
-    if (none) {
-      this.empty.replaceChildren(h("p", {}, "Nothing is scheduled. A schedule starts a workflow at the times of a cron expression, at a fixed rate, or once; none fires twice, whatever dies:"),
-        command("troupe schedule put nightly --workflow NAME --cron '0 3 * * *' --time-zone Europe/Berlin"));
-    }
-    reconcile(this.rows, this.#list, (s) => s.name, () => this.#make(), (el, s) => this.#update(el, s));
-  }
-
-  #make() {
-    const cell = (cls, ...children) => h("td", { class: cls }, ...children);
-    return h("tr", {}, h("th", { scope: "row", class: "c-name" }, h("a", { class: "plain" }), badge("paused")), cell("c-workflow", h("a", { class: "plain" })), cell("c-when clip"),
-      cell("c-next", h("time", { class: "num" }), " ", h("span", { class: "faded num" })), cell("c-last"), cell("c-fired number"), cell("c-not number"), cell("c-actions number"));
-  }
-
-  #update(el, s) {
-    el.schedule = s;
-    const [name, workflow] = el.querySelectorAll("a.plain");
-    setText(name, s.name);
-    setAttr(name, "href", `/schedules/${encodeURIComponent(s.name)}`);
-    const paused = el.querySelector(".state-badge");
-    paused.hidden = !s.paused;
-    setBadge(paused, "paused");
-    setText(workflow, s.workflow);
-    setAttr(workflow, "href", `/workflows/${encodeURIComponent(s.workflow)}`);
-    setText(el.querySelector(".c-when"), rhythm(s));
-    setAttr(el.querySelector(".c-when"), "title", s.comment || rhythm(s));
-    const last = el.querySelector(".c-last");
-    if (last.dataset.run !== (s.last_run ?? "")) {
-      last.dataset.run = s.last_run ?? "";
-      last.replaceChildren(s.last_run ? runLink(s.last_run) : h("span", { class: "faded" }, "none yet"));
-    }
-    setText(el.querySelector(".c-fired"), int(s.counts.fired));
-    const not = s.counts.skipped + s.counts.missed + s.counts.failed;
-    const notEl = el.querySelector(".c-not");
-    setText(notEl, int(not));
-    setAttr(notEl, "data-tone", not > 0 ? "warn" : null);
-    setAttr(notEl, "title", `${int(s.counts.skipped)} skipped, ${int(s.counts.missed)} missed, ${int(s.counts.failed)} failed`);
-    const actions = el.querySelector(".c-actions");
-    if (actions.dataset.paused !== String(Boolean(s.paused))) {
-      actions.dataset.paused = String(Boolean(s.paused));
-      actions.replaceChildren(h("div", { class: "actions" }, scheduleActions(s, () => this.#refresher.ask())));
-    }
-    this.#next(el, s);
-  }
-
-  #next(el, s) {
-    const [time, rest] = el.querySelector(".c-next").children;
-    const next = s.paused ? null : s.next?.[0];
-    setText(time, next ? until(next) : "–");
-    setAttr(time, "datetime", next);
-    setAttr(time, "title", next ? inZone(next, s.time_zone || "UTC") : null);
-    setText(rest, next ? inZone(next, "") : s.paused ? "" : "no more");
-  }
-
-  #tick() {
-    for (const el of this.rows.children) this.#next(el, el.schedule);
-  }
+/** next shows how long it is to the next instant. */
+function next(el) {
+  const s = el.schedule;
+  const [time, rest] = el.querySelector(".c-next").children;
+  const at = s.paused ? null : s.next?.[0];
+  setText(time, at ? until(at) : "–");
+  setAttr(time, "datetime", at);
+  setAttr(time, "title", at ? inZone(at, s.time_zone || "UTC") : null);
+  setText(rest, at ? inZone(at, "") : s.paused ? "" : "no more");
 }

@@ -5,6 +5,7 @@ import { exact, moment } from "./format.js";
 import { get, put } from "./api.js";
 import { command, commandLine } from "./cli.js";
 import { ask } from "./dialog.js";
+import { replayed } from "./replay.js";
 import { around, textDiff } from "./text-diff.js";
 
 const TONES = { added: "good", removed: "bad", changed: "warn", renamed: "active", "+": "good", "-": "bad" };
@@ -82,6 +83,7 @@ export class Versions {
       title: `Make version ${version} the active one`, label: "Make active",
       text: `New runs begin with version ${version} instead of ${active}. Runs under way stay with the version they began with.`,
       cli: () => commandLine("troupe", "workflow", "activate", this.#name, version),
+      trial: () => replayed(this.#name, version),
       act: async () => {
         await put(path, { version }, { "If-Match": `"${active}"` });
         this.#onChanged();

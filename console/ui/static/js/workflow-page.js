@@ -3,12 +3,13 @@
 
 import { h, setText } from "./dom.js";
 import { moment } from "./format.js";
-import { get } from "./api.js";
+import { del, get } from "./api.js";
 import { command, commandLine } from "./cli.js";
+import { ask } from "./dialog.js";
 import { Graph, shapeOf } from "./graph.js";
 import { Refresher, listen } from "./live.js";
 import { Rollout } from "./rollout.js";
-import { setQuery, titled } from "./router.js";
+import { go, setQuery, titled } from "./router.js";
 import { runLink, took } from "./runs.js";
 import { StartForm } from "./start-form.js";
 import { badge } from "./states.js";
@@ -46,13 +47,16 @@ export class WorkflowPage {
       label: "The workflow",
       tabs: [
         ["start", "Start", this.form], ["runs", "Last runs", { element: this.runs, visible: (on) => on && this.#refresher.ask() }], ["versions", "Versions", this.versions],
-        ["rollout", "Rollout", this.rollout],        ["definition", "Definition", { element: this.text }],
+        ["rollout", "Rollout", this.rollout], ["definition", "Definition", { element: this.text }],
       ],
       onPick: () => this.#remember(),
     });
     this.element = h("div", { class: "column" },
       h("section", { class: "card" },
-        h("header", { class: "card-head" }, this.heading, this.version, h("span", { class: "spacer" }), h("a", { class: "plain", href: "/workflows" }, "All workflows")),
+        h("header", { class: "card-head" }, this.heading, this.version, h("span", { class: "spacer" }),
+          h("div", { class: "actions" }, h("button", { type: "button", onclick: () => go(`/new-schedule?${new URLSearchParams({ workflow: this.#name })}`) }, "Schedule…"),
+            h("button", { type: "button", class: "danger", onclick: () => this.#delete() }, "Delete…")),
+          h("a", { class: "plain", href: "/workflows" }, "All workflows")),
         this.doc, this.facts, this.problem, h("div", { class: "scroll-edge" }, this.graphBox), this.node),
       this.tabs.element);
     NARROW.addEventListener("change", () => this.#draw());
@@ -142,6 +146,21 @@ export class WorkflowPage {
       h("div", { class: "details-head" }, h("h3", {}, n.id), h("span", { class: "faded" }, n.type)),
       n.doc ? h("p", {}, n.doc) : "",
       columns ? h("dl", { class: "pairs" }, h("div", { class: "pair long" }, h("dt", {}, "Columns of its rows"), h("dd", {}, columns))) : "");
+  }
+
+  #delete() {
+    const name = this.#name;
+    ask({
+      title: `Delete ${name}`, label: "Delete", danger: true,
+      text: "Nothing can be started by its name any more. Its runs can still be read, and to deploy or activate a version brings it back. It is refused while runs are under way, or schedules, triggers or other workflows start it.",
+      fields: [{ name: "prune", label: "Remove its versions and runs, too; this cannot be undone", type: "checkbox" }],
+      cli: ({ prune }) => commandLine("troupe", "workflow", "delete", name, prune && "--prune"),
+      act: async ({ prune }) => {
+        await del(`/api/workflows/${encodeURIComponent(name)}${prune ? "?prune=true" : ""}`);
+        go("/workflows");
+        return `${name} is deleted.`;
+      },
+    });
   }
 
   /** The runs that began last. */
