@@ -1,7 +1,7 @@
 // How a version of a workflow gets its runs: a canary that goes on in steps, or a
 // split between versions; with the figures of each.
 
-import { h } from "./dom.js";
+import { h, toast } from "./dom.js";
 import { duration, int, moment } from "./format.js";
 import { del, get, put } from "./api.js";
 import { command, commandLine } from "./cli.js";
@@ -90,7 +90,7 @@ export class Rollout {
 
   #state(r) {
     const what = r.split?.length ? "A split" : `Version ${r.candidate} in place of ${r.stable}`;
-    const step = r.step && r.steps?.length ? `step ${r.step} of ${r.steps.length}: ${r.percent} % of the runs` : "";
+    const step = r.state === "active" && r.step && r.steps?.length ? `step ${r.step} of ${r.steps.length}: ${r.percent} % of the runs` : "";
     return h("div", {},
       h("p", { class: "rollout-state" }, h("b", {}, what), h("span", { class: "badge", "data-tone": TONES[r.state] ?? "idle" }, r.state.replace("_", " ")), h("span", {}, step), r.due ? h("span", { class: "faded" }, `not before ${moment(r.due)}`) : null),
       r.reason ? h("p", { class: "quiet-text" }, r.reason) : null,
@@ -101,7 +101,17 @@ export class Rollout {
       h("ol", { class: "rollout-changes", "aria-label": "What became of it" }, (r.changes ?? []).toReversed().slice(0, 10).map((c) => h("li", {}, h("time", { class: "faded num", datetime: c.at }, moment(c.at)), h("span", { "data-tone": TONES[c.state] }, `${c.percent} %`), h("span", {}, c.reason)))));
   }
 
-  #begin() {
+  /** The versions as they are now: one may have been staged since they were read. */
+  async #reread() {
+    try {
+      this.#versions = (await get(`${this.#path()}/versions`)).versions;
+    } catch (err) {
+      toast(`The versions could not be read: ${err.message}`);
+    }
+  }
+
+  async #begin() {
+    await this.#reread();
     const others = this.#versions.filter((v) => v.version !== this.#active);
     const body = (v) => ({
       candidate: Number(v.candidate), steps: v.steps.split(/[\s,]+/).filter(Boolean).map(Number), step_after: v.step_after, min_runs: Number(v.min_runs) || 0,
@@ -131,7 +141,8 @@ export class Rollout {
     });
   }
 
-  #split() {
+  async #split() {
+    await this.#reread();
     const [other] = this.#versions.filter((v) => v.version !== this.#active);
     const shares = (v) => v.split.split(/[\s,]+/).filter(Boolean).map((one) => one.split("=").map(Number)).map(([version, percent]) => ({ version, percent }));
     ask({

@@ -21,6 +21,7 @@ const NARROW = matchMedia("(max-width: 740px)");
 export class WorkflowPage {
   #name = "";
   #wanted = 0; // the version on display, 0: the active one
+  #active = 0;
   #view = null;
   #selected = "";
   #stop = [];
@@ -72,12 +73,19 @@ export class WorkflowPage {
     this.rollout.visible(this.tabs.picked === "rollout");
     if (other) {
       this.#view = null;
+      this.#active = 0;
       this.#selected = "";
       this.graph.clear("");
       this.runs.replaceChildren();
     }
     if (this.#stop.length === 0) {
-      this.#stop = [listen("runs", () => { if (this.tabs.picked === "runs") this.#refresher.ask(); })];
+      this.#stop = [
+        listen("runs", () => { if (this.tabs.picked === "runs") this.#refresher.ask(); }),
+        listen("workflows", ({ workflows }) => {
+          const now = workflows.find((w) => w.workflow === this.#name);
+          if (now && this.#active && now.version !== this.#active) this.#reload(); // by a rollout, or by somebody else
+        }),
+      ];
     }
     this.#reload();
   }
@@ -104,6 +112,7 @@ export class WorkflowPage {
       const view = await get(`${path}/versions/${this.#wanted || active.version}`);
       if (name !== this.#name) return;
       this.#view = view;
+      this.#active = active.version;
       this.rollout.open(name, active.version);
       this.problem.hidden = true;
       this.#draw();
