@@ -64,7 +64,7 @@ func TestRolloutPage(t *testing.T) {
 		}
 		dialog(t, b, "Begin", fields)
 	}
-	begin(map[string]string{"step_after": "1ms", "min_runs": "1", "max_latency": "100000"}, "Tried on 1 stored run: it goes the same way.", false)
+	begin(map[string]string{"step_after": "1ms", "min_runs": "3", "max_latency": "100000"}, "Tried on 1 stored run: it goes the same way.", false)
 	b.until(t, `document.querySelector(".rollout-state")?.textContent.includes("Version 2 in place of 1active") && document.querySelector(".rollout-state").textContent.includes("step 1 of 3: 5 % of the runs")`)
 	startUntil(t, n, func(r workflow.RolloutInfo) bool { return r.Percent == 20 })
 	b.until(t, `document.querySelector(".rollout-state").textContent.includes("step 2 of 3: 20 % of the runs")`)
@@ -89,7 +89,7 @@ func TestRolloutPage(t *testing.T) {
 	b.until(t, seen(".card-head .badge")+`.textContent === "v2 · active"`)
 
 	b.run(t, "split", click(".rollout button", "Split the runs…"))
-	b.until(t, `document.querySelector("dialog code").textContent === "troupe workflow rollout quick --split 2=50,3=50"`)
+	b.until(t, `document.querySelector("dialog code")?.textContent === "troupe workflow rollout quick --split 2=50,3=50"`)
 	b.run(t, "fill", chromedp.Evaluate[chromedp.Void](`(e => { e.value = "1=30, 2=70"; e.dispatchEvent(new Event("input", { bubbles: true })); })(document.querySelector('dialog [name=split]'))`))
 	b.until(t, `document.querySelector("dialog code").textContent.endsWith("--split 1=30,2=70")`)
 	b.until(t, `[...document.querySelectorAll("dialog button")].some(e => e.textContent === "Begin" && !e.disabled) && document.querySelector(".dialog-trial input") !== null`) // the runs that have failed would not

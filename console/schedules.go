@@ -251,7 +251,9 @@ func (r *PreviewRequest) durations(s *workflow.Schedule) workflow.FieldErrors {
 			wrong = append(wrong, workflow.FieldError{
 				Field: one.field, Message: fmt.Sprintf("%q is no duration", short(one.text)), Hint: "give a number with a unit, such as 30s, 5m or 1h30m",
 			})
-			d = time.Hour // so that nothing else is wrong on account of it
+			if one.field == "every" || one.field == "delay" {
+				d = time.Hour // so that nothing else is wrong on account of it
+			}
 		}
 		*one.into = workflow.Duration(d)
 	}
