@@ -44,9 +44,11 @@ type Runs struct {
 	mu       sync.Mutex
 	engine   *workflow.Engine  // nil while another node runs the workflows of the store
 	busy     map[string]string // directories that runs under way write into, by the run's id
+	followed map[string]bool   // runs that an earlier process started
 	active   int
 	draining bool
 	idle     chan struct{} // closed when draining and nothing is active
+	released chan struct{} // has room for one: fewer are active
 }
 
 func newRuns(config Config, options Options, log *slog.Logger) *Runs {
@@ -65,7 +67,9 @@ func newRuns(config Config, options Options, log *slog.Logger) *Runs {
 		maxActive:  config.Runs.MaxActive,
 		log:        log,
 		busy:       map[string]string{},
+		followed:   map[string]bool{},
 		idle:       make(chan struct{}),
+		released:   make(chan struct{}, 1),
 	}
 }
 
@@ -154,6 +158,9 @@ func (r *Runs) follow(ctx context.Context, run *workflow.Run) {
 		r.log.WarnContext(ctx, "a run of an earlier process cannot be read", "execution_id", run.ID(), "error", err)
 		return
 	}
+	r.mu.Lock()
+	r.followed[run.ID()] = true
+	r.mu.Unlock()
 	r.mark(run.ID(), info.Start.OutputDir)
 	r.watchers.Go(func() { r.watch(run) })
 }
@@ -193,6 +200,10 @@ func (r *Runs) release() {
 	if r.draining && r.active == 0 {
 		close(r.idle)
 	}
+	select {
+	case r.released <- struct{}{}:
+	default:
+	}
 }
 
 // watch waits for the end of a run and tidies up after it.
@@ -218,6 +229,7 @@ func (r *Runs) watch(run *workflow.Run) {
 	}
 	r.mu.Lock()
 	delete(r.busy, run.ID())
+	delete(r.followed, run.ID())
 	r.mu.Unlock()
 	r.prune(info.Workflow)
 }
@@ -471,11 +483,16 @@ func (r *Runs) drain(ctx context.Context) {
 	}
 	changes, stop := engine.Watch("")
 	defer stop()
-	for working := r.working(ctx, engine); len(working) > 0; working = r.working(ctx, engine) {
+	for {
+		waiting, working := r.underWay(ctx, engine)
+		if r.count() <= waiting {
+			return
+		}
 		select {
 		case <-r.idle:
 			return
 		case <-changes:
+		case <-r.released:
 		case <-ctx.Done():
 			for _, id := range working {
 				r.log.Warn("a workflow run is interrupted because the node stops; it goes on when the node starts again", "execution_id", id)
@@ -485,15 +502,27 @@ func (r *Runs) drain(ctx context.Context) {
 	}
 }
 
-// working lists the runs under way that do not only wait.
-func (r *Runs) working(ctx context.Context, engine *workflow.Engine) (ids []string) {
+// count is how many runs are under way, or have ended and are tidied up after.
+func (r *Runs) count() int {
 	r.mu.Lock()
-	ids = slices.Sorted(maps.Keys(r.busy))
+	defer r.mu.Unlock()
+	return r.active
+}
+
+// underWay counts the runs of this process that only wait, and lists the others.
+func (r *Runs) underWay(ctx context.Context, engine *workflow.Engine) (waiting int, working []string) {
+	r.mu.Lock()
+	ids := slices.Sorted(maps.Keys(r.busy))
+	ids = slices.DeleteFunc(ids, func(id string) bool { return r.followed[id] })
 	r.mu.Unlock()
-	return slices.DeleteFunc(ids, func(id string) bool {
-		run, err := engine.Run(ctx, id)
-		return err == nil && !run.Working()
-	})
+	for _, id := range ids {
+		if run, err := engine.Run(ctx, id); err == nil && run.Waits(ctx) {
+			waiting++
+		} else {
+			working = append(working, id)
+		}
+	}
+	return waiting, working
 }
 
 // settle waits until everything that followed a run's end is done, or ctx ends.

@@ -252,17 +252,18 @@ func (r *Run) Wait(ctx context.Context) (RunInfo, error) {
 	return info, errors.Join(err, why)
 }
 
-// Working reports whether work of the run is under way in this process. A run that
-// only waits, for a signal, an approval, a time or its next attempt, is not working:
-// nothing is lost when the process ends.
-func (r *Run) Working() bool {
+// Waits reports whether the run has not ended and nothing of it is under way in
+// this process: it waits for a signal, an approval, a time or its next attempt, and
+// loses nothing when the process ends. A run that cannot be read does not wait.
+func (r *Run) Waits(ctx context.Context) bool {
 	live := r.live()
 	if live == nil {
-		return false
+		info, err := r.Info(ctx)
+		return err == nil && !info.State.Final()
 	}
 	live.mu.Lock()
 	defer live.mu.Unlock()
-	return live.state != nil && !live.state.state.Final() && live.state.busy()
+	return live.state != nil && !live.state.state.Final() && !live.state.busy()
 }
 
 // underWay reports whether the run is in memory and has not ended.
