@@ -31,6 +31,16 @@ type Builder struct {
 	site     callSite
 	settings []builtKey
 	inputs   []*InputBuilder
+	// schedules and triggers by name
+	schedules []builtDefined
+	triggers  []builtDefined
+}
+
+// builtDefined is a schedule or a trigger of the workflow.
+type builtDefined struct {
+	builtKey
+
+	taken string // a field that only the workflow can fill in, and is filled in
 }
 
 // NewBuilder begins a workflow.
@@ -119,6 +129,46 @@ func (in *InputBuilder) Expr() string { return "inputs." + in.name }
 
 // Text is how texts of with blocks name the input.
 func (in *InputBuilder) Text() string { return "${" + in.name + "}" }
+
+// Schedule has runs started at instants while the version is the active one. The
+// name is relative to the workflow; Name, Workflow and Version of s stay empty.
+func (b *Builder) Schedule(name string, s Schedule) *Builder {
+	b.schedules = append(b.schedules, builtDefined{
+		builtKey{name, yamldoc.TreeOf(scheduleTextOf(&s)), caller()}, takenField(s.Name, s.Workflow, s.Version),
+	})
+	return b
+}
+
+// Trigger has runs started for deliveries while the version is the active one. The
+// name is relative to the workflow; Name, Workflow, Version and With of t stay
+// empty. With is the configuration of its kind, such as webhook.Config.
+func (b *Builder) Trigger(name string, t Trigger, with With) *Builder {
+	value := yamldoc.TreeOf(triggerText{
+		Kind: t.Kind, Inputs: textInputs(t.Inputs), Key: t.Key, Priority: t.Priority, Dedup: t.Dedup, Paused: t.Paused, Comment: t.Comment,
+	})
+	if with != nil {
+		block, _ := with.with()
+		value.Keys = append(value.Keys, yamldoc.TreeKey{Name: "with", Value: block})
+	}
+	taken := takenField(t.Name, t.Workflow, t.Version)
+	if len(t.With) > 0 {
+		taken = "With"
+	}
+	b.triggers = append(b.triggers, builtDefined{builtKey{name, value, caller()}, taken})
+	return b
+}
+
+func takenField(name, workflow string, version int64) string {
+	switch {
+	case name != "":
+		return "Name"
+	case workflow != "":
+		return "Workflow"
+	case version != 0:
+		return "Version"
+	}
+	return ""
+}
 
 // Build checks what was built and gives the definition. Relative paths of sources
 // begin at dir. What is wrong is returned as [Problems], whose positions are those

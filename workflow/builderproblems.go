@@ -78,7 +78,30 @@ func (a *assembly) document(b *Builder) tree {
 		t.Keys = append(t.Keys, yamldoc.TreeKey{Name: "inputs", Value: inputs})
 	}
 	t.Keys = append(t.Keys, yamldoc.TreeKey{Name: "nodes", Value: a.scope(&b.Scope, "nodes")})
+	t.Keys = append(t.Keys, a.defined("schedules", b.schedules)...)
+	t.Keys = append(t.Keys, a.defined("triggers", b.triggers)...)
 	return t
+}
+
+// defined are the schedules or the triggers.
+func (a *assembly) defined(list string, all []builtDefined) []yamldoc.TreeKey {
+	t := tree{Tag: yamldoc.TagMap}
+	for _, d := range all {
+		path := KeyPath(list, d.name)
+		if first, taken := a.sites[path]; taken {
+			a.report(d.site, path, "", "the name is taken, at %s", first)
+			continue
+		}
+		if d.taken != "" {
+			a.report(d.site, path, "leave it empty", "%s is what the workflow itself says", d.taken)
+		}
+		a.sites[path] = d.site
+		t.Keys = append(t.Keys, yamldoc.TreeKey{Name: d.name, Value: d.value})
+	}
+	if len(t.Keys) == 0 {
+		return nil
+	}
+	return []yamldoc.TreeKey{{Name: list, Value: t}}
 }
 
 // keys adds keys that lie below a path.

@@ -40,6 +40,10 @@ type Definition struct {
 	Edges []Edge `json:"edges"`
 	// After are the edges of control: who runs after whom.
 	After []Dependency `json:"after,omitempty"`
+	// Schedules and Triggers are the definition's own. They start runs while the
+	// version is the active one; their names begin with that of the workflow and ':'.
+	Schedules []Schedule `json:"schedules,omitempty"`
+	Triggers  []Trigger  `json:"triggers,omitempty"`
 	// Rejects is the file that gets every row that is set aside, in the output
 	// directory of the run; empty if there is none.
 	Rejects string `json:"rejects,omitempty"`

@@ -122,6 +122,7 @@
 //	registry.go    SourceType, TransformType, SinkType: how one is described
 //	check.go       what a node type has in hand while a definition is checked
 //	node.go        Source, Transform, Sink: what a node type implements
+//	defined.go     schedules and triggers of a definition; settle.go puts them in place
 //	journal.go     Journal: what a source remembers of its input, rows sent to a run
 //	data.go        Row, Batch, Reject; value.go, schema.go; expr.go
 //	flow.go        how rows stream; flowdecide.go, flowactor.go, nodeactor.go

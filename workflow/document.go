@@ -42,6 +42,14 @@ func canonicalDocument(t tree, r *Registry) tree {
 			}
 		case "nodes":
 			t.Keys[i].Value = canonicalNodes(k.Value, r)
+		case "schedules":
+			for j, s := range k.Value.Keys {
+				k.Value.Keys[j].Value = s.Value.Shaped(scheduleFields)
+			}
+		case "triggers":
+			for j, s := range k.Value.Keys {
+				k.Value.Keys[j].Value = canonicalTrigger(s.Value.Shaped(triggerFields), r)
+			}
 		}
 	}
 	return t
@@ -94,6 +102,23 @@ func canonicalNodes(list tree, r *Registry) tree {
 
 // nodeFields describe the keys of a node.
 var nodeFields = yamldoc.Describe(nodeText{})
+
+// scheduleFields and triggerFields describe the schedules and triggers of a
+// definition.
+var (
+	scheduleFields = yamldoc.Describe(scheduleText{})
+	triggerFields  = yamldoc.Describe(triggerText{})
+)
+
+func canonicalTrigger(t tree, r *Registry) tree {
+	kind := r.triggers[t.Get("kind").Text]
+	for i, k := range t.Keys {
+		if k.Name == "with" && kind != nil {
+			t.Keys[i].Value = k.Value.Shaped(kind.Info().Config)
+		}
+	}
+	return t
+}
 
 // canonicalWith puts a with block into the order in which its type has its keys.
 func canonicalWith(with tree, kind string, r *Registry) tree {

@@ -44,6 +44,9 @@ type EngineOptions struct {
 	// DirPerRun gives each run that says nothing a directory of its own below
 	// OutputDir, named by its id. It is made when a node writes into it.
 	DirPerRun bool
+	// ByHand leaves the schedules and triggers of definitions alone: runs are started
+	// by hand, and by schedules and triggers that were made by hand.
+	ByHand bool
 	// Files is where the files of definitions are that were read by [LoadFS].
 	// Nil: only definitions from the operating system's files can be deployed.
 	Files fs.FS
@@ -90,6 +93,7 @@ type Engine struct {
 	keeper    actor.Ref[rolloutMessage]
 	rollouts  rollouts
 	starting  sync.RWMutex // read while a run is being started, see removeWorkflow
+	settling  settling
 
 	mu      sync.Mutex
 	closing bool
@@ -144,7 +148,7 @@ func Open(ctx context.Context, parent actor.Parent, s store.Store, options Engin
 		return nil, err
 	}
 	e.fence = store.Fence{Lease: lease.Name, Epoch: lease.Epoch}
-	if err := e.loadRollouts(ctx); err != nil {
+	if err := errors.Join(e.loadRollouts(ctx), e.loadOwed(ctx)); err != nil {
 		return nil, errors.Join(err, s.Release(ctx, lease))
 	}
 	_, err = actor.Spawn(parent, actor.Spec[engineMessage]{

@@ -69,6 +69,15 @@ func JSONSchema(r *Registry) ([]byte, error) {
 		"type": []string{"object", "null"}, "propertyNames": schemaPart{"pattern": inputName.String()}, "additionalProperties": objectSchema(yamldoc.Describe(inputText{})),
 		"description": "Values that whoever runs the workflow may set.",
 	}
+	ownNames := schemaPart{"pattern": definedName.String()}
+	properties["schedules"] = schemaPart{
+		"type": []string{"object", "null"}, "propertyNames": ownNames, "additionalProperties": objectSchema(scheduleFields), "maxProperties": DefinedMax,
+		"description": "When runs are started, by the names of the schedules; they follow the active version.",
+	}
+	properties["triggers"] = schemaPart{
+		"type": []string{"object", "null"}, "propertyNames": ownNames, "additionalProperties": triggerSchema(r, defs), "maxProperties": DefinedMax,
+		"description": "What runs are started for, by the names of the triggers; they follow the active version.",
+	}
 	definition["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	definition["$id"] = schemaID
 	definition["title"] = "A workflow of Troupe"
@@ -78,6 +87,33 @@ func JSONSchema(r *Registry) ([]byte, error) {
 		return nil, fault.Wrap(fault.Internal, "workflow.JSONSchema", err)
 	}
 	return append(out, '\n'), nil
+}
+
+// triggerSchema is the schema of a trigger, whose configuration depends on its kind.
+func triggerSchema(r *Registry, defs schemaPart) schemaPart {
+	trigger := objectSchema(triggerFields)
+	kinds, rules := []string{}, []any{}
+	for _, info := range r.TriggerTypes() {
+		key := "trigger." + info.Name
+		with := objectSchema(info.Config)
+		with["description"] = info.Doc
+		defs[key] = with
+		kinds = append(kinds, info.Name)
+		then := schemaPart{"properties": schemaPart{"with": schemaPart{"$ref": "#/$defs/" + key}}}
+		if _, must := with["required"]; must {
+			then["required"] = []string{"with"}
+		}
+		rules = append(rules, schemaPart{
+			"if":   schemaPart{"properties": schemaPart{"kind": schemaPart{"const": info.Name}}, "required": []string{"kind"}},
+			"then": then,
+		})
+	}
+	if len(kinds) > 0 {
+		properties := trigger["properties"].(schemaPart) //nolint:forcetypeassert // objectSchema made it
+		properties["kind"] = schemaPart{"enum": kinds, "description": "The type of the trigger."}
+		trigger["allOf"] = rules
+	}
+	return trigger
 }
 
 // objectSchema is a mapping with the keys of a struct.

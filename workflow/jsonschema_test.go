@@ -15,8 +15,12 @@ import (
 // testSchema compiles the schema of the types that tests have.
 func testSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	s := newStage(t, nil)
-	text, err := JSONSchema(s.registry)
+	return compileSchema(t, newStage(t, nil).registry)
+}
+
+func compileSchema(t *testing.T, r *Registry) *jsonschema.Schema {
+	t.Helper()
+	text, err := JSONSchema(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,14 +118,16 @@ func unreadable(file string, err error) error {
 // The shape of a definition's text.
 type (
 	definitionText struct {
-		Name         string             `yaml:"name,required" doc:"What the workflow is called."`
-		Description  string             `yaml:"description" doc:"What it is for."`
-		Inputs       Mapping[inputText] `yaml:"inputs" doc:"Values that whoever runs the workflow may set."`
-		Nodes        []nodeText         `yaml:"nodes,required" doc:"The nodes of the graph."`
-		Rejects      string             `yaml:"rejects" doc:"CSV file for all rows that are set aside."`
-		BatchRows    int                `yaml:"batch_rows" doc:"Largest number of rows in a batch."`
-		QueueBatches int                `yaml:"queue_batches" doc:"Batches that may wait in front of a node."`
-		Output       StepExpr           `yaml:"output" doc:"What a run gives out in the end."`
+		Name         string                `yaml:"name,required" doc:"What the workflow is called."`
+		Description  string                `yaml:"description" doc:"What it is for."`
+		Inputs       Mapping[inputText]    `yaml:"inputs" doc:"Values that whoever runs the workflow may set."`
+		Nodes        []nodeText            `yaml:"nodes,required" doc:"The nodes of the graph."`
+		Rejects      string                `yaml:"rejects" doc:"CSV file for all rows that are set aside."`
+		BatchRows    int                   `yaml:"batch_rows" doc:"Largest number of rows in a batch."`
+		QueueBatches int                   `yaml:"queue_batches" doc:"Batches that may wait in front of a node."`
+		Output       StepExpr              `yaml:"output" doc:"What a run gives out in the end."`
+		Schedules    Mapping[scheduleText] `yaml:"schedules" doc:"When runs are started, by the names of the schedules; they follow the active version."`
+		Triggers     Mapping[triggerText]  `yaml:"triggers" doc:"What runs are started for, by the names of the triggers; they follow the active version."`
 	}
 	inputText struct {
 		Type    Kind         `yaml:"type,required" doc:"One of bool, int, float, string, date, time."`
@@ -260,6 +262,7 @@ func (l *loader) run() {
 	d.BatchRows = l.limit("batch_rows", l.text.BatchRows, BatchRowsDefault, BatchRowsMax)
 	d.QueueBatches = l.limit("queue_batches", l.text.QueueBatches, QueueBatchesDefault, QueueBatchesMax)
 	l.loadInputs()
+	l.loadDefined()
 	l.loadNodes()
 	l.connect()
 	order, sorted := l.sort()

@@ -130,6 +130,9 @@ func (e *Engine) SetRollout(ctx context.Context, workflow string, r Rollout) (Ro
 	if err != nil {
 		return RolloutInfo{}, err
 	}
+	if err := e.settle(ctx, workflow); err != nil {
+		return RolloutInfo{}, err
+	}
 	e.tendRollout(workflow)
 	return entry.state.info(workflow), nil
 }

@@ -153,6 +153,11 @@ func (e *Engine) storeRollout(ctx context.Context, workflow string, entry *rollo
 		if err != nil {
 			return entry, err
 		}
+		owed, err := e.owe(ctx, workflow, active)
+		if err != nil {
+			return entry, err
+		}
+		batch.Sets = append(batch.Sets, owed...)
 		batch.Sets = append(batch.Sets, store.Set{Key: activePrefix + workflow, Value: value, Expected: store.AnyVersion})
 	}
 	if _, err := e.store.Commit(ctx, batch); err != nil {
@@ -255,6 +260,18 @@ func (e *Engine) refused(ctx context.Context, workflow, rollout, runID string, v
 // tend counts the runs of a workflow's rollout that have ended, and does what
 // follows.
 func (e *Engine) tend(ctx context.Context, workflow string) (*rolloutEntry, error) {
+	if err := e.settleOrTell(ctx, workflow); err != nil {
+		return nil, err
+	}
+	entry, err := e.count(ctx, workflow)
+	if err != nil {
+		return entry, err
+	}
+	return entry, e.settleOrTell(ctx, workflow)
+}
+
+// count counts the runs of a rollout that have ended.
+func (e *Engine) count(ctx context.Context, workflow string) (*rolloutEntry, error) {
 	e.rollouts.changing.Lock()
 	defer e.rollouts.changing.Unlock()
 	for {
@@ -312,7 +329,7 @@ func (tendNow) isRolloutMessage()  {}
 func (tended) isRolloutMessage()   {}
 
 // rolloutKeeper is the actor that tends rollouts when runs of them have ended, and
-// when a step is due. Ends that come together are counted together.
+// when a step is due, and settles what an earlier process owed. Ends that come together are counted together.
 type rolloutKeeper struct {
 	engine *Engine
 	soon   map[string]bool // a timer runs
@@ -333,6 +350,9 @@ func (k *rolloutKeeper) Start(ctx *actor.Context[rolloutMessage]) error {
 	k.engine.rollouts.mu.RLock()
 	defer k.engine.rollouts.mu.RUnlock()
 	for name := range k.engine.rollouts.byName {
+		k.later(ctx, name, 0)
+	}
+	for _, name := range k.engine.settling.all() {
 		k.later(ctx, name, 0)
 	}
 	return nil

@@ -137,6 +137,9 @@ type Schedule struct {
 // ScheduleInfo is a schedule and what has become of it.
 type ScheduleInfo struct {
 	Schedule
+	// Defined: it comes from the definition of its workflow and changes with that; by
+	// hand it can be paused and resumed, run, and filled back.
+	Defined bool `json:"defined,omitempty"`
 	// Revision rises with each change of the schedule, not with its firings.
 	Revision int64     `json:"revision"`
 	Created  time.Time `json:"created"`
@@ -248,6 +251,9 @@ var entryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 func (e *FieldErrors) checkName(name string) {
 	if name == "" {
 		e.add("name", "", "it is missing; expected letters, digits, '.', '_' and '-'")
+		return
+	}
+	if workflow, own, defined := strings.Cut(name, definedSeparator); defined && entryName.MatchString(workflow) && definedName.MatchString(own) {
 		return
 	}
 	if !entryName.MatchString(name) {

@@ -119,6 +119,10 @@ func (entry *scheduleEntry) moved(state *scheduleState) *scheduleEntry {
 
 // fire does what is due: it is the job of a schedule whose time has come.
 func (e *Engine) fire(ctx context.Context, entry *scheduleEntry) (*scheduleEntry, error) {
+	if owner := definedBy(entry.plan.Name); owner != "" && e.settling.owes(owner) {
+		e.tendRollout(owner)
+		return nil, errOwed
+	}
 	d := entry.plan.decide(entry.state, time.Now())
 	var err error
 	switch {

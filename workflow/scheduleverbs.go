@@ -29,9 +29,13 @@ const nextListed = 5
 //
 // Errors: [FieldErrors] for what is wrong in the schedule, NOT_FOUND for an
 // unknown workflow or version, [store.ErrConflict] for another revision,
-// RESOURCE_EXHAUSTED beyond [SchedulesMax], those of the store.
+// RESOURCE_EXHAUSTED beyond [SchedulesMax], FAILED_PRECONDITION for one of a
+// definition, those of the store.
 func (e *Engine) PutSchedule(ctx context.Context, s Schedule, revision int64) (ScheduleInfo, error) {
 	const op = "workflow.Engine.PutSchedule"
+	if err := refuseDefined(op, "schedule", s.Name); err != nil {
+		return ScheduleInfo{}, err
+	}
 	plan, err := planSchedule(s)
 	if err != nil {
 		return ScheduleInfo{}, err
@@ -202,8 +206,16 @@ func (e *Engine) Schedules(ctx context.Context, f ScheduleFilter) ([]ScheduleInf
 }
 
 // DeleteSchedule removes a schedule and what is known of it. Its runs go on. The
-// revision is as for [Engine.PutSchedule]. Errors: NOT_FOUND, [store.ErrConflict].
+// revision is as for [Engine.PutSchedule]. Errors: NOT_FOUND, [store.ErrConflict],
+// FAILED_PRECONDITION for one of a definition.
 func (e *Engine) DeleteSchedule(ctx context.Context, name string, revision int64) error {
+	if err := refuseDefined("workflow.Engine.DeleteSchedule", "schedule", name); err != nil {
+		return err
+	}
+	return e.dropSchedule(ctx, name, revision)
+}
+
+func (e *Engine) dropSchedule(ctx context.Context, name string, revision int64) error {
 	_, err := e.onSchedule(ctx, name, func(ctx context.Context, entry *scheduleEntry) (*scheduleEntry, error) {
 		if entry == nil {
 			return nil, noSchedule(name)
@@ -330,7 +342,7 @@ func (e *Engine) Backfill(ctx context.Context, name string, from, to time.Time, 
 func (entry *scheduleEntry) info() ScheduleInfo {
 	p, s := entry.plan, entry.state
 	info := ScheduleInfo{
-		Schedule: p.Schedule, Revision: entry.revision, Created: s.Created, Next: []time.Time{}, Last: s.Last, LastRun: s.LastRun,
+		Schedule: p.Schedule, Defined: definedBy(p.Name) != "", Revision: entry.revision, Created: s.Created, Next: []time.Time{}, Last: s.Last, LastRun: s.LastRun,
 		Running: append([]string{}, s.Running...), Queued: append([]time.Time{}, s.Queue...), Backfills: []BackfillInfo{}, Counts: s.Counts,
 		Firings: append([]Firing{}, s.Firings...),
 	}

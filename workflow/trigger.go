@@ -86,6 +86,9 @@ type Delivered struct {
 // engine.
 type TriggerInfo struct {
 	Trigger
+	// Defined: it comes from the definition of its workflow and changes with that; by
+	// hand it can be paused and resumed.
+	Defined bool `json:"defined,omitempty"`
 	// Revision rises with each change of the trigger.
 	Revision int64 `json:"revision"`
 	// Listens: it brings deliveries by itself, and does so at present. A webhook

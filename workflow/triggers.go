@@ -33,7 +33,7 @@ func (t *liveTrigger) info() TriggerInfo {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return TriggerInfo{
-		Trigger: t.plan.Trigger, Revision: t.revision, Listens: t.listens, Error: t.failure, Counts: t.counts,
+		Trigger: t.plan.Trigger, Defined: definedBy(t.plan.Name) != "", Revision: t.revision, Listens: t.listens, Error: t.failure, Counts: t.counts,
 		Deliveries: append([]DeliveryInfo{}, t.last...),
 	}
 }

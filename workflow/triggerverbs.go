@@ -226,8 +226,12 @@ func (e *Engine) onTrigger(ctx context.Context, name string, do func(ctx context
 //
 // Errors: [FieldErrors] for what is wrong in the trigger, NOT_FOUND for an unknown
 // workflow or version, [store.ErrConflict] for another revision,
-// RESOURCE_EXHAUSTED beyond [TriggersMax], those of the store.
+// RESOURCE_EXHAUSTED beyond [TriggersMax], FAILED_PRECONDITION for one of a
+// definition, those of the store.
 func (e *Engine) PutTrigger(ctx context.Context, t Trigger, revision int64) (TriggerInfo, error) {
+	if err := refuseDefined("workflow.Engine.PutTrigger", "trigger", t.Name); err != nil {
+		return TriggerInfo{}, err
+	}
 	plan, err := e.options.Registry.planTrigger(t)
 	if err != nil {
 		return TriggerInfo{}, err
@@ -356,8 +360,16 @@ func (e *Engine) Triggers(ctx context.Context, workflow string) ([]TriggerInfo, 
 
 // DeleteTrigger removes a trigger. What it has started goes on, and is still known
 // should a trigger of the same name be made again. The revision is as for
-// [Engine.PutSchedule]. Errors: NOT_FOUND, [store.ErrConflict].
+// [Engine.PutSchedule]. Errors: NOT_FOUND, [store.ErrConflict], FAILED_PRECONDITION
+// for one of a definition.
 func (e *Engine) DeleteTrigger(ctx context.Context, name string, revision int64) error {
+	if err := refuseDefined("workflow.Engine.DeleteTrigger", "trigger", name); err != nil {
+		return err
+	}
+	return e.dropTrigger(ctx, name, revision)
+}
+
+func (e *Engine) dropTrigger(ctx context.Context, name string, revision int64) error {
 	_, err := e.onTrigger(ctx, name, func(ctx context.Context, old *liveTrigger) (*liveTrigger, error) {
 		if old == nil {
 			return nil, noTrigger(name)

@@ -52,6 +52,11 @@ var versionType = wire.CBOR[versionRecord]("workflow.Version")
 // newest version makes no new one. Relative paths of its sources remain relative
 // to the file's directory.
 //
+// The schedules and triggers of the definition are those of the workflow when it
+// returns, and those of the version before are gone; with an error of theirs, such
+// as RESOURCE_EXHAUSTED, the version is deployed all the same and it is tried
+// again. So it is with [Engine.Activate] and [Engine.SetRollout].
+//
 // Errors: INVALID_ARGUMENT for a definition of an embedded file system that is
 // not [EngineOptions.Files], and those of the store.
 func (e *Engine) Deploy(ctx context.Context, d *Definition, comment string) (Version, error) {
@@ -82,9 +87,12 @@ func (e *Engine) addVersion(ctx context.Context, d *Definition, comment string, 
 		record.Dir = dir
 	}
 	for {
-		version, err := e.deploy(ctx, d.Name, record, activate)
+		version, err := e.deploy(ctx, d, record, activate)
 		if errors.Is(err, store.ErrWrongPosition) {
 			continue
+		}
+		if err == nil {
+			err = e.settle(ctx, d.Name)
 		}
 		if err == nil && len(d.open) == 0 {
 			e.cache.put(cacheKey(d.Name, version.Version, d.given), d)
@@ -93,7 +101,8 @@ func (e *Engine) addVersion(ctx context.Context, d *Definition, comment string, 
 	}
 }
 
-func (e *Engine) deploy(ctx context.Context, name string, record versionRecord, activate bool) (Version, error) {
+func (e *Engine) deploy(ctx context.Context, d *Definition, record versionRecord, activate bool) (Version, error) {
+	name := d.Name
 	stream := store.Stream(versionPrefix + name)
 	head, newest, err := e.newest(ctx, name)
 	if err != nil {
@@ -133,7 +142,15 @@ func (e *Engine) deploy(ctx context.Context, name string, record versionRecord, 
 	if err != nil {
 		return Version{}, err
 	}
-	batch.Sets = sets
+	owed, err := e.owe(ctx, name, 0)
+	if err != nil {
+		return Version{}, err
+	}
+	if owed == nil && len(d.Schedules)+len(d.Triggers) > 0 && !e.options.ByHand {
+		e.settling.set(name, true)
+		owed = []store.Set{settleSet(name)}
+	}
+	batch.Sets = slices.Concat(sets, owed)
 	batch.Sets = append(batch.Sets, store.Set{Key: activePrefix + name, Value: value, Expected: store.AnyVersion})
 	if _, err := e.store.Commit(ctx, batch); err != nil {
 		return Version{}, errors.Join(err, e.rereadRollout(ctx, name))
@@ -324,13 +341,17 @@ func (e *Engine) activateVersion(ctx context.Context, name string, version, entr
 	if err != nil {
 		return err
 	}
-	sets = append(sets, store.Set{Key: activePrefix + name, Value: value, Expected: entry})
+	owed, err := e.owe(ctx, name, version)
+	if err != nil {
+		return err
+	}
+	sets = append(slices.Concat(sets, owed), store.Set{Key: activePrefix + name, Value: value, Expected: entry})
 	if _, err := e.store.Commit(ctx, &store.Batch{Fence: e.fence, Sets: sets}); err != nil {
 		return errors.Join(err, e.rereadRollout(ctx, name))
 	}
 	e.cache.setActive(name, version)
 	stored()
-	return nil
+	return e.settle(ctx, name)
 }
 
 func (e *Engine) active(ctx context.Context, name string) (int64, error) {

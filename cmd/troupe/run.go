@@ -104,6 +104,7 @@ func (a *app) runWorkflow(ctx context.Context, config node.Config, definition *w
 
 // startRun starts a run of a definition with an engine of its own.
 func startRun(ctx context.Context, sys *actor.System, s store.Store, definition *workflow.Definition, options workflow.EngineOptions) (*workflow.Run, error) {
+	options.ByHand = true
 	engine, err := workflow.Open(ctx, sys, s, options)
 	if err != nil {
 		return nil, err

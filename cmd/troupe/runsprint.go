@@ -265,6 +265,9 @@ func (a *app) printSchedule(s *workflow.ScheduleInfo) error {
 	if s.Comment != "" {
 		rows = append(rows, []string{"comment", printable(s.Comment)})
 	}
+	if s.Defined {
+		rows = append(rows, []string{"belongs to", "the definition of " + printable(s.Workflow)})
+	}
 	for i, next := range s.Next {
 		name := ""
 		if i == 0 {

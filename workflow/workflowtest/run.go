@@ -33,6 +33,7 @@ func Run(ctx context.Context, definition *workflow.Definition, options workflow.
 	defer func() { err = errors.Join(err, s.Close()) }()
 	sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer func() { err = errors.Join(err, sys.Stop(context.WithoutCancel(ctx))) }()
+	options.ByHand = true
 	engine, err := workflow.Open(ctx, sys, s, options)
 	if err != nil {
 		return info, err
