@@ -277,7 +277,7 @@ func (r *Registry) planKind(errs *FieldErrors, t Trigger) TriggerPlan {
 	for _, problem := range c.problems {
 		field := "with"
 		if problem.Path != "" {
-			field = KeyPath(field, problem.Path)
+			field += "." + problem.Path
 		}
 		errs.add(field, problem.Hint, "%s", problem.Message)
 	}

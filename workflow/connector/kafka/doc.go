@@ -1,5 +1,6 @@
 // Package kafka reads rows from and writes rows to topics of Kafka, or of any
-// server that speaks its protocol: the node types source.kafka and sink.kafka.
+// server that speaks its protocol: the node types source.kafka and sink.kafka, and
+// the kind kafka of triggers.
 //
 // # Source
 //
@@ -33,9 +34,26 @@
 //
 // The producer is idempotent and waits for all in-sync replicas. Messages with the
 // same key go to the same partition, by the hash that Kafka's own clients use.
+//
+// # Trigger
+//
+//	kind: kafka
+//	with: {brokers: [localhost:9092], topics: [orders], group: billing}
+//	inputs: {order: "${{ trigger.body.id }}"}
+//
+// A trigger is a member of its group, and starts a run for each message. The offset
+// of a message is committed when the start of its run is recorded; a message that
+// comes again, as after a crash in between or when a partition goes to another
+// member, is known by topic, partition and offset, or by what dedup says, and starts
+// nothing. While the brokers are away the trigger does not listen, says why, and
+// tries again.
 package kafka
 
 import "github.com/troupe-dev/troupe/workflow"
 
-// Register adds the node types source.kafka and sink.kafka.
-func Register(r *workflow.Registry) { r.Add(sourceType, sinkType) }
+// Register adds the node types source.kafka and sink.kafka, and the kind kafka of
+// triggers.
+func Register(r *workflow.Registry) {
+	r.Add(sourceType, sinkType)
+	r.AddTriggers(triggerType)
+}
