@@ -34,10 +34,11 @@ type DeletedWorkflow struct {
 	Runs []string `json:"runs"`
 }
 
-// DeleteWorkflow deletes a workflow, and the rollout that it may have.
+// DeleteWorkflow deletes a workflow, the rollout that it may have, and the schedules
+// and triggers of its definition.
 //
 // Errors: NOT_FOUND; FAILED_PRECONDITION, with their names, as long as runs of it
-// are under way, or schedules, triggers or active versions of other workflows start
+// are under way, or other schedules, triggers or active versions of other workflows start
 // it; and those of the store.
 func (e *Engine) DeleteWorkflow(ctx context.Context, name string, o DeleteOptions) (DeletedWorkflow, error) {
 	out := DeletedWorkflow{Workflow: name, Pruned: o.Prune, Runs: []string{}}
@@ -59,7 +60,10 @@ func (e *Engine) DeleteWorkflow(ctx context.Context, name string, o DeleteOption
 		}
 		out.Runs = append(out.Runs, removed...)
 	}
-	return out, e.removeWorkflow(ctx, name, o)
+	if err := e.removeWorkflow(ctx, name, o); err != nil {
+		return out, err
+	}
+	return out, e.settle(ctx, name)
 }
 
 // removeWorkflow removes the entries of a workflow while nothing can be started.
@@ -74,6 +78,11 @@ func (e *Engine) removeWorkflow(ctx context.Context, name string, o DeleteOption
 	batch := &store.Batch{Fence: e.fence, Sets: []store.Set{
 		{Key: activePrefix + name, Delete: true, Expected: store.AnyVersion}, {Key: rolloutPrefix + name, Delete: true, Expected: store.AnyVersion},
 	}}
+	owed, err := e.owe(ctx, name, 0)
+	if err != nil {
+		return err
+	}
+	batch.Sets = append(batch.Sets, owed...)
 	if o.Prune {
 		batch.Trims = []store.Trim{{Stream: store.Stream(versionPrefix + name), Through: store.Everything}}
 	}
@@ -97,6 +106,9 @@ func (e *Engine) notInUse(ctx context.Context, name string) error {
 	}
 	var names []string
 	for i := range schedules {
+		if definedBy(schedules[i].Name) != "" {
+			continue // it goes with the workflow
+		}
 		names = append(names, schedules[i].Name)
 	}
 	if err := inUse(name, "schedule", names, "delete it first"); err != nil {
@@ -107,6 +119,9 @@ func (e *Engine) notInUse(ctx context.Context, name string) error {
 		return err
 	}
 	for i := range triggers {
+		if definedBy(triggers[i].Name) != "" {
+			continue
+		}
 		names = append(names, triggers[i].Name)
 	}
 	if err := inUse(name, "trigger", names, "delete it first"); err != nil {

@@ -121,6 +121,9 @@ func (e *Engine) settle(ctx context.Context, workflow string) error {
 		}
 		e.cache.forgetActive(workflow)
 		d, err := e.Definition(ctx, workflow, 0)
+		if fault.CodeOf(err) == fault.NotFound { // the workflow was deleted
+			d, err = &Definition{Name: workflow}, nil
+		}
 		if err != nil {
 			return err
 		}

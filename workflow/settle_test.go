@@ -130,6 +130,16 @@ func TestDefinedSchedulesFollowTheActiveVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("none", "mine by hand")
+		if err := s.engine.Activate(ctx, "job", first.Version); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.engine.DeleteSchedule(ctx, "mine", store.AnyVersion); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.engine.DeleteWorkflow(ctx, "job", DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		want("deleted", "")
 		if _, err := s.store.Entry(ctx, settlePrefix+"job"); !errors.Is(err, store.ErrNoEntry) {
 			t.Errorf("something is still owed: %v", err)
 		}
