@@ -214,7 +214,7 @@ func TestDefinedSchedulesAfterACrash(t *testing.T) {
 			s.commit = nil
 			before := len(s.started)
 			s.mu.Unlock()
-			time.Sleep(time.Hour - time.Duration(time.Now().UnixNano()%int64(time.Hour)))
+			s.pass(time.Hour - time.Duration(time.Now().UnixNano()%int64(time.Hour)))
 			s.open()
 			synctest.Wait()
 			if got := s.names(); got != "job:hourly, job:often paused" {
