@@ -47,6 +47,10 @@ type EngineOptions struct {
 	// ByHand leaves the schedules and triggers of definitions alone: runs are started
 	// by hand, and by schedules and triggers that were made by hand.
 	ByHand bool
+	// DeliveriesKnown is how long it is known that a delivery of a trigger came
+	// before, so that it starts nothing if it comes again. Default
+	// [DeliveriesKnownDefault], 30 days; at least an hour; negative: for ever.
+	DeliveriesKnown time.Duration
 	// Files is where the files of definitions are that were read by [LoadFS].
 	// Nil: only definitions from the operating system's files can be deployed.
 	Files fs.FS
@@ -192,6 +196,12 @@ func (e *Engine) setDefaults(op string) error {
 	}
 	if o.LeaseTTL == 0 {
 		o.LeaseTTL = DefaultLeaseTTL
+	}
+	if o.DeliveriesKnown == 0 {
+		o.DeliveriesKnown = DeliveriesKnownDefault
+	}
+	if o.DeliveriesKnown > 0 {
+		o.DeliveriesKnown = max(o.DeliveriesKnown, time.Hour)
 	}
 	if o.SnapshotEvery == 0 {
 		o.SnapshotEvery = DefaultSnapshotEvery

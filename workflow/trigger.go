@@ -165,7 +165,7 @@ type TriggerType[C any] struct {
 	Plan func(c *Check, config C) TriggerPlan
 }
 
-// TriggerPlan is how a trigger works. One of the fields is set.
+// TriggerPlan is how a trigger works. One of Accept and Source is set.
 type TriggerPlan struct {
 	// Accept looks at a delivery that somebody else brings by [Engine.Deliver],
 	// and may complete it. It returns an error for one that is refused, with the
@@ -173,6 +173,10 @@ type TriggerPlan struct {
 	Accept func(ctx context.Context, d *Delivery) error
 	// Source makes what brings deliveries.
 	Source func(env *TriggerEnv) (TriggerSource, error)
+	// ComesAgain: what was delivered comes again with each process, as long as it is
+	// there, such as a file in a folder. It is never forgotten that it came, see
+	// [EngineOptions].DeliveriesKnown.
+	ComesAgain bool
 }
 
 // TriggerKind is a type of triggers: a [TriggerType].

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/troupe-dev/troupe/actor"
 	"github.com/troupe-dev/troupe/fault"
@@ -79,6 +80,11 @@ type (
 		err      error
 	}
 	loadTriggers struct{}
+	forgetIDs    struct{}
+	forgot       struct {
+		n   int
+		err error
+	}
 	// changeTrigger has a trigger changed: do gets the present one or nil, and
 	// returns the next one or nil.
 	changeTrigger struct {
@@ -90,6 +96,8 @@ type (
 
 func (triggersLoaded) isTriggerMessage() {}
 func (loadTriggers) isTriggerMessage()   {}
+func (forgetIDs) isTriggerMessage()      {}
+func (forgot) isTriggerMessage()         {}
 func (changeTrigger) isTriggerMessage()  {}
 
 // triggerKeeper supervises the sources of triggers, and is the only one that
@@ -128,6 +136,7 @@ func (k *triggerKeeper) Receive(ctx *actor.Context[triggerMessage], m triggerMes
 			k.install(ctx, live)
 		}
 		k.loaded = true
+		ctx.Every(forgetEvery, forgetIDs{})
 		select {
 		case <-k.engine.triggers.ready: // after a failure
 		default:
@@ -137,6 +146,17 @@ func (k *triggerKeeper) Receive(ctx *actor.Context[triggerMessage], m triggerMes
 			k.change(ctx, held)
 		}
 		k.held = nil
+	case forgetIDs:
+		ctx.Pipe(func(ctx context.Context) triggerMessage {
+			n, err := k.engine.forgetDeliveries(ctx, time.Now())
+			return forgot{n, err}
+		})
+	case forgot:
+		if m.err != nil && !k.engine.isClosing() {
+			k.engine.log.Warn("old ids of deliveries cannot be forgotten at present", "error", m.err)
+		} else if m.n > 0 {
+			k.engine.log.Debug("old ids of deliveries were forgotten", "ids", m.n)
+		}
 	case changeTrigger:
 		if !k.loaded {
 			k.held = append(k.held, m)

@@ -85,7 +85,7 @@ func plan(c *workflow.Check, config Config) workflow.TriggerPlan {
 	if config.Identity != identityStat && config.Identity != identityContent {
 		c.Unknown("identity", "identity", config.Identity, []string{identityStat, identityContent})
 	}
-	return workflow.TriggerPlan{Source: func(env *workflow.TriggerEnv) (workflow.TriggerSource, error) {
+	return workflow.TriggerPlan{ComesAgain: true, Source: func(env *workflow.TriggerEnv) (workflow.TriggerSource, error) {
 		folder := config.Folder
 		if !filepath.IsAbs(folder) {
 			folder = filepath.Join(env.Dir, folder)
