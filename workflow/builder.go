@@ -286,7 +286,7 @@ type With interface {
 	with() (block tree, config reflect.Type)
 }
 
-func (s Settings) with() (tree, reflect.Type) { return s.tree(), nil }
+func (s Settings) with() (tree, reflect.Type) { return s.tree(), nil } //nolint:unparam // as With has it
 
 // configured is the struct of a node type as a with block.
 type configured struct {

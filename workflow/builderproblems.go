@@ -131,10 +131,10 @@ func (a *assembly) node(n *NodeBuilder, path string) tree {
 	}
 	t := tree{Tag: yamldoc.TagMap, Keys: []yamldoc.TreeKey{{Name: "id", Value: yamldoc.TextTree(n.id)}, {Name: "type", Value: yamldoc.TextTree(n.kind)}}}
 	t.Keys = a.keys(t.Keys, path, n.keys)
-	a.checkConfig(n, path+".with", n.kind, n.config)
+	a.checkConfig(path+".with", n.kind, n.config)
 	for _, k := range n.keys {
 		if k.name == "undo" {
-			a.checkConfig(n, path+".undo.with", k.value.Get("type").Text, n.undoConfig)
+			a.checkConfig(path+".undo.with", k.value.Get("type").Text, n.undoConfig)
 		}
 	}
 	for _, r := range []struct {
@@ -152,7 +152,7 @@ func (a *assembly) node(n *NodeBuilder, path string) tree {
 }
 
 // checkConfig reports the struct of another node type.
-func (a *assembly) checkConfig(n *NodeBuilder, path, kind string, config reflect.Type) {
+func (a *assembly) checkConfig(path, kind string, config reflect.Type) {
 	t, known := a.registry.types[kind]
 	if config == nil || !known {
 		return
