@@ -204,7 +204,7 @@ func TestMetricsOfRunsAreBounded(t *testing.T) {
 		return n
 	}
 	before := series()
-	const many = 500 // whose events a mailbox holds
+	const many = 10_000 // at once, of which none is missed
 	for i := range many {
 		e := workflow.Event{Workflow: fmt.Sprint("workflow-", i), RunID: fmt.Sprint("run-", i), Node: fmt.Sprint("node-", i), Error: fmt.Sprint("error ", i)}
 		for _, e.Type = range []workflow.EventType{workflow.WorkflowStarted, workflow.NodeStarted, workflow.NodeFailed, workflow.WorkflowFailed} {
@@ -288,18 +288,20 @@ func TestMetricsOfRuns(t *testing.T) {
 		{Type: workflow.WorkflowCompleted, RunID: "3", Duration: time.Second},
 		{Type: workflow.WorkflowCancelled, RunID: "4", Duration: time.Second},
 		{Type: workflow.WorkflowStarted, RunID: "5"},
+		{Type: workflow.WorkflowReopened, RunID: "1"},
 	} {
 		actor.Publish(sys, e)
 	}
-	stop(t, sys) // after the listener has drained its mailbox
+	actor.Publish(sys, workflow.Recovered{Runs: 7}) // of an earlier process
+	stop(t, sys)                                    // after the listener has drained its mailbox
 	_, families := scrape(t, m)
 	for label, want := range map[string]float64{"completed": 1, "failed": 1, "cancelled": 1} {
 		if got := value(families, "workflow_execution_total", label); got != want {
 			t.Errorf("workflow_execution_total{%s} = %v, want %v", label, got, want)
 		}
 	}
-	if got := value(families, "workflow_active_count", "-"); got != 2 {
-		t.Errorf("workflow_active_count = %v, want 2", got)
+	if got := value(families, "workflow_active_count", "-"); got != 10 {
+		t.Errorf("workflow_active_count = %v, want 10", got)
 	}
 	if got := value(families, "workflow_execution_duration_seconds", "-"); got != 3 {
 		t.Errorf("%v durations, want 3", got)

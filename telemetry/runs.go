@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/troupe-dev/troupe/actor"
@@ -38,41 +40,55 @@ func newRuns(r prometheus.Registerer) *runs {
 }
 
 // WatchRuns spawns an actor named "run-metrics" under parent that listens to the
-// events of the system's workflow runs, and counts the runs from then on. The
-// workflow_ metrics are 0 without it. The error is that of [actor.Spawn].
+// events of the system's workflow runs, and counts the runs from then on. Call it
+// before the engine is opened, so that the runs that an earlier process left count as
+// active. The workflow_ metrics are 0 without it. The error is that of [actor.Spawn].
 func (m *Metrics) WatchRuns(parent actor.Parent) error {
-	listener, err := actor.Spawn(parent, actor.Spec[workflow.Event]{
+	listener, err := actor.Spawn(parent, actor.Spec[runChange]{
 		Name: "run-metrics",
 		Type: "telemetry.runs",
-		New:  func() actor.Behavior[workflow.Event] { return &runListener{m.runs} },
+		// A count that misses some is worse than one that comes late.
+		Mailbox: actor.Mailbox{Capacity: actor.Unbounded},
+		New:     func() actor.Behavior[runChange] { return &runListener{m.runs} },
 	})
 	if err != nil {
 		return err
 	}
-	actor.Subscribe(m.sys, listener, func(e workflow.Event) workflow.Event { return e })
+	actor.Subscribe(m.sys, listener, changeOf)
+	actor.Subscribe(m.sys, listener, func(e workflow.Recovered) runChange { return runChange{active: e.Runs} })
 	return nil
+}
+
+// runChange is what an event changes in the metrics.
+type runChange struct {
+	active int            // so many more
+	ended  workflow.State // or empty
+	took   time.Duration
+}
+
+// changeOf is the change that an event of a run makes: none if it is about a node.
+func changeOf(e workflow.Event) runChange {
+	switch e.Type {
+	case workflow.WorkflowStarted, workflow.WorkflowReopened:
+		return runChange{active: 1}
+	case workflow.WorkflowCompleted:
+		return runChange{-1, workflow.StateCompleted, e.Duration}
+	case workflow.WorkflowFailed:
+		return runChange{-1, workflow.StateFailed, e.Duration}
+	case workflow.WorkflowCancelled:
+		return runChange{-1, workflow.StateCancelled, e.Duration}
+	}
+	return runChange{}
 }
 
 type runListener struct{ runs *runs }
 
-// Receive counts the events of whole runs.
-func (l *runListener) Receive(_ *actor.Context[workflow.Event], e workflow.Event) error {
-	switch e.Type {
-	case workflow.WorkflowStarted:
-		l.runs.active.Inc()
-	case workflow.WorkflowCompleted:
-		l.runs.ended(workflow.StateCompleted, e)
-	case workflow.WorkflowFailed:
-		l.runs.ended(workflow.StateFailed, e)
-	case workflow.WorkflowCancelled:
-		l.runs.ended(workflow.StateCancelled, e)
-	case workflow.NodeStarted, workflow.NodeCompleted, workflow.NodeFailed:
+// Receive counts.
+func (l *runListener) Receive(_ *actor.Context[runChange], c runChange) error {
+	l.runs.active.Add(float64(c.active))
+	if c.ended != "" {
+		l.runs.total.WithLabelValues(string(c.ended)).Inc()
+		l.runs.duration.Observe(c.took.Seconds())
 	}
 	return nil
-}
-
-func (m *runs) ended(how workflow.State, e workflow.Event) {
-	m.active.Dec()
-	m.total.WithLabelValues(string(how)).Inc()
-	m.duration.Observe(e.Duration.Seconds())
 }

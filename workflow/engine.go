@@ -400,6 +400,7 @@ const recoverers = 4
 // recover takes up the runs that were open when an earlier process ended.
 func (e *Engine) recover(ctx context.Context, self actor.Ref[engineMessage]) error {
 	now := time.Now()
+	fresh, left := newRunID(now), 0 // ids sort by time
 	ids := make(chan string)
 	failed := make(chan error, recoverers)
 	var readers sync.WaitGroup
@@ -414,6 +415,9 @@ func (e *Engine) recover(ctx context.Context, self actor.Ref[engineMessage]) err
 		})
 	}
 	err := e.openRuns(ctx, func(id string, o openRun) error {
+		if id < fresh {
+			left++
+		}
 		switch {
 		case o.Wake == wakeNever:
 			return nil
@@ -429,10 +433,20 @@ func (e *Engine) recover(ctx context.Context, self actor.Ref[engineMessage]) err
 	})
 	close(ids)
 	readers.Wait()
-	if err != nil || len(failed) == 0 {
+	switch {
+	case err != nil:
 		return err
+	case len(failed) > 0:
+		return <-failed
 	}
-	return <-failed
+	actor.Publish(e.sys, Recovered{Runs: left})
+	return nil
+}
+
+// Recovered is published to the event stream of the actor system when an engine has
+// gone through the runs that an earlier process left.
+type Recovered struct {
+	Runs int // that have not ended
 }
 
 // takeUp brings a run into memory that an earlier process had there. One that
