@@ -61,12 +61,18 @@ func openSQLite(t testing.TB) store.Store {
 type ledger struct {
 	mu    sync.Mutex
 	notes []note
+	last  int           // the number to wait for
+	came  chan struct{} // closed when it is there; nil if nobody waits
 }
 
 func (l *ledger) add(n note) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.notes = append(l.notes, n)
+	if l.came != nil && n.N == l.last {
+		close(l.came)
+		l.came = nil
+	}
 }
 
 func (l *ledger) all() []note {

@@ -102,7 +102,9 @@ func TestSpill(t *testing.T) {
 func TestSpillSurvives(t *testing.T) {
 	t.Parallel()
 	s := openSQLite(t)
-	var before, after ledger
+	var before ledger
+	came := make(chan struct{})
+	after := ledger{last: 20, came: came}
 	gate := make(chan struct{})
 	sys := newSystem(t)
 	ref := spillFor(t, sys, gated(t, sys, 2, gate, &before), s)
@@ -141,6 +143,7 @@ func TestSpillSurvives(t *testing.T) {
 	if err := <-buried; fault.CodeOf(err) != fault.Poison {
 		t.Errorf("buried %v", err)
 	}
+	<-came // or it would be left for the next process
 	if err := sys.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
