@@ -57,4 +57,8 @@ func TakeLock(path string) (*Lock, error) {
 
 // Release gives the lock back. The file stays: to remove it would let two
 // holders lock two files of one name.
-func (l *Lock) Release() error { return l.file.Close() }
+func (l *Lock) Release() error {
+	// Not only by closing the file: another goroutine may just have forked, and what
+	// it has forked holds the file open until it executes its program.
+	return errors.Join(unlock(l.file), l.file.Close())
+}

@@ -29,3 +29,14 @@ func lock(file *os.File) (held bool, err error) {
 	}
 	return false, os.NewSyscallError("flock", locked)
 }
+
+// unlock gives the lock back, whoever has the file open.
+func unlock(file *os.File) error {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return conn.Control(func(fd uintptr) {
+		_ = syscall.Flock(int(fd), syscall.LOCK_UN) // where there are no locks there is none to give back
+	})
+}

@@ -153,7 +153,9 @@ func leaseOnce(h *harness, rnd *rand.Rand, client int) (input, output any) {
 	if in.verb == "release" && rnd.IntN(2) == 0 && now.Owner != "" {
 		in.owner = now.Owner // so that the lease changes hands often
 	}
-	in.epoch = max(1, now.Epoch)
+	if in.epoch = max(1, now.Epoch); in.verb == "write" && in.epoch > 1 && rnd.IntN(2) == 0 {
+		in.epoch-- // that of an earlier owner
+	}
 	lease := store.Lease{Name: name, Owner: in.owner, Epoch: in.epoch}
 	var out leaseOut
 	switch in.verb {
