@@ -89,6 +89,8 @@ type Engine struct {
 	fence     store.Fence
 	gate      *gate
 	ready     chan struct{} // closed when all runs of earlier processes go on
+	staffed   chan struct{} // closed when all actors that the engine tells of something are there
+	staff     sync.Once     // closes it
 	lost      atomic.Bool   // the lease has gone to somebody else
 	cache     definitionCache
 	logs      runLogs
@@ -141,7 +143,7 @@ func Open(ctx context.Context, parent actor.Parent, s store.Store, options Engin
 		return nil, fault.New(fault.InvalidArgument, op, "an engine needs a store and a registry")
 	}
 	e := &Engine{
-		store: s, options: options, gate: newGate(), triggers: newTriggerTable(), ready: make(chan struct{}),
+		store: s, options: options, gate: newGate(), triggers: newTriggerTable(), ready: make(chan struct{}), staffed: make(chan struct{}),
 		live: map[string]*liveRun{}, waiters: map[string][]chan *runEnd{}, watches: map[chan struct{}]string{},
 	}
 	if err := e.setDefaults(op); err != nil {
@@ -291,10 +293,19 @@ func (a *engineActor) Start(ctx *actor.Context[engineMessage]) error {
 	if err != nil {
 		return err
 	}
+	a.engine.staff.Do(func() { close(a.engine.staffed) })
 	ctx.Every(a.engine.options.LeaseTTL/3, renewLease{})
 	self := ctx.Self()
 	ctx.Pipe(func(ctx context.Context) engineMessage { return recovered{a.engine.recover(ctx, self)} })
 	return nil
+}
+
+// whenStaffed waits until the actors can tell each other of what they do.
+func (e *Engine) whenStaffed(ctx context.Context) {
+	select {
+	case <-e.staffed:
+	case <-ctx.Done():
+	}
 }
 
 // Receive handles one message.

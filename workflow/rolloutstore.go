@@ -378,6 +378,7 @@ func (k *rolloutKeeper) Receive(ctx *actor.Context[rolloutMessage], m rolloutMes
 		}
 		k.busy[m.workflow] = true
 		ctx.Pipe(func(ctx context.Context) rolloutMessage {
+			k.engine.whenStaffed(ctx)
 			entry, err := k.engine.tend(ctx, m.workflow)
 			t := tended{workflow: m.workflow, err: err}
 			if entry != nil && entry.state.State == RolloutActive && len(entry.state.Split) == 0 {

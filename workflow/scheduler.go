@@ -122,6 +122,7 @@ func (schedulesLoaded) isSchedulerMessage() {}
 
 func (a *scheduler) load(ctx *actor.Context[schedulerMessage]) {
 	ctx.Pipe(func(ctx context.Context) schedulerMessage {
+		a.engine.whenStaffed(ctx)
 		entries, err := a.engine.loadSchedules(ctx)
 		return schedulesLoaded{entries, err}
 	})

@@ -116,6 +116,7 @@ func (k *triggerKeeper) Start(ctx *actor.Context[triggerMessage]) error {
 
 func (k *triggerKeeper) load(ctx *actor.Context[triggerMessage]) {
 	ctx.Pipe(func(ctx context.Context) triggerMessage {
+		k.engine.whenStaffed(ctx)
 		triggers, err := k.engine.loadTriggers(ctx)
 		return triggersLoaded{triggers, err}
 	})
