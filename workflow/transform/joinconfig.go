@@ -71,17 +71,7 @@ func (p *Pairs) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Errors
 
 // MarshalTree writes a list if the names are the same in left and right.
 func (p Pairs) MarshalTree() yamldoc.Tree {
-	list, named := yamldoc.Tree{Tag: yamldoc.TagList}, yamldoc.Tree{Tag: yamldoc.TagMap}
-	differ := false
-	for _, pair := range p {
-		list.List = append(list.List, yamldoc.TextTree(pair.Left))
-		named.Keys = append(named.Keys, yamldoc.TreeKey{Name: pair.Left, Value: yamldoc.TextTree(pair.Right)})
-		differ = differ || pair.Left != pair.Right
-	}
-	if differ {
-		return named
-	}
-	return list
+	return renamedTree(p, func(pair Pair) (name, other string) { return pair.Left, pair.Right })
 }
 
 // YAMLType names the type in the documentation of the node type.

@@ -42,14 +42,20 @@ func (s *Selection) UnmarshalNode(d *yamldoc.Decoder, n yamldoc.Node) yamldoc.Er
 
 // MarshalTree writes a list if no column gets another name.
 func (s Selection) MarshalTree() yamldoc.Tree {
+	return renamedTree(s, func(c Selected) (name, other string) { return c.Name, c.Column })
+}
+
+// renamedTree is a list of names, or a mapping if one of them stands for another.
+func renamedTree[E any](all []E, pair func(E) (name, other string)) yamldoc.Tree {
 	list, named := yamldoc.Tree{Tag: yamldoc.TagList}, yamldoc.Tree{Tag: yamldoc.TagMap}
-	renamed := false
-	for _, c := range s {
-		list.List = append(list.List, yamldoc.TextTree(c.Name))
-		named.Keys = append(named.Keys, yamldoc.TreeKey{Name: c.Name, Value: yamldoc.TextTree(c.Column)})
-		renamed = renamed || c.Name != c.Column
+	differ := false
+	for _, e := range all {
+		name, other := pair(e)
+		list.List = append(list.List, yamldoc.TextTree(name))
+		named.Keys = append(named.Keys, yamldoc.TreeKey{Name: name, Value: yamldoc.TextTree(other)})
+		differ = differ || name != other
 	}
-	if renamed {
+	if differ {
 		return named
 	}
 	return list
