@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +99,32 @@ func (b *browser) page() string {
 func (b *browser) until(t *testing.T, expression string) {
 	t.Helper()
 	b.run(t, expression, chromedp.Poll[chromedp.Void](expression))
+}
+
+// press clicks the first element that a selector finds.
+func press(selector string) chromedp.Action[chromedp.Void] {
+	return pointer(fmt.Sprintf(`document.querySelector(%q)`, selector))
+}
+
+// click clicks the first element of a selector whose text is that.
+func click(selector, text string) chromedp.Action[chromedp.Void] {
+	return pointer(fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.textContent === %q && e.checkVisibility())`, selector, text))
+}
+
+// pointer clicks the middle of an element once it is there, enabled and under nothing
+// else. Where it is and the click itself are one turn of the page: a pointer that is
+// sent to a place measured before misses what a live update has moved meanwhile.
+func pointer(element string) chromedp.Action[chromedp.Void] {
+	return chromedp.Poll[chromedp.Void](fmt.Sprintf(`(e => {
+		if (!e || e.disabled) return false;
+		e.scrollIntoView({ block: "center", behavior: "instant" });
+		const r = e.getBoundingClientRect();
+		const hit = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
+		if (!hit || !e.contains(hit)) return false;
+		e.focus({ preventScroll: true });
+		hit.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, composed: true, detail: 1, view: window }));
+		return true;
+	})(%s)`, element))
 }
 
 // eval is the value of a JavaScript expression.

@@ -137,27 +137,27 @@ func TestMailPage(t *testing.T) {
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 25`)
 	b.until(t, `document.querySelector("#letters-range").textContent === "1–25 of 30"`)
 	b.until(t, `document.querySelector('#queue-rows tr[data-key="shop/orders"] .buried').textContent === "30"`)
-	b.run(t, "the next page", chromedp.Click(chromedp.CSS(`#letters-next`)))
+	b.run(t, "the next page", press(`#letters-next`))
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 5`)
-	b.run(t, "and back", chromedp.Click(chromedp.CSS(`#letters-previous`)))
+	b.run(t, "and back", press(`#letters-previous`))
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 25`)
 
-	b.run(t, "open a letter", chromedp.Click(chromedp.CSS(`#letter-rows .letter:nth-child(1) button`)))
+	b.run(t, "open a letter", press(`#letter-rows .letter:nth-child(1) button`))
 	b.until(t, `document.querySelector("#letter-payload")?.value.includes('"taa"')`)
 	b.until(t, `document.querySelector("#letter-rows button").getAttribute("aria-expanded") === "true"`)
-	b.run(t, "rehearse", clickText("Rehearse"))
+	b.run(t, "rehearse", click("#letter-view button", "Rehearse"))
 	b.until(t, `document.querySelector(".rehearsal").textContent.startsWith("Would fail again:")`)
 	pageMailLooks(t, b)
 
 	b.run(t, "edit", chromedp.Evaluate[chromedp.Void](`(e => { e.value = e.value.replace("taa", "tea"); e.dispatchEvent(new Event("input")); })(document.querySelector("#letter-payload"))`))
-	b.run(t, "redrive what is not saved", clickText("Redrive"))
+	b.run(t, "redrive what is not saved", click("#letter-view button", "Redrive"))
 	b.until(t, `document.querySelector("#toast").textContent.includes("save the payload first")`)
-	b.run(t, "save", clickText("Save"))
+	b.run(t, "save", click("#letter-view button", "Save"))
 	b.until(t, `document.querySelector("#toast").textContent.includes("is saved, version 2")`)
-	b.run(t, "rehearse again", clickText("Rehearse"))
+	b.run(t, "rehearse again", click("#letter-view button", "Rehearse"))
 	b.until(t, `document.querySelector(".rehearsal").textContent.includes("shop.Charge")`)
 	b.shoot(t, "letter")
-	b.run(t, "redrive", clickText("Redrive"))
+	b.run(t, "redrive", click("#letter-view button", "Redrive"))
 	b.until(t, `document.querySelector("#letters-count").textContent === "29"`)
 	if s, err := n.DemoShop().Statement(t.Context(), "ada"); err != nil || s.Orders != 1 || s.Cents != 350 {
 		t.Errorf("the account: %+v, %v", s, err)
@@ -166,11 +166,6 @@ func TestMailPage(t *testing.T) {
 	for _, m := range b.said() {
 		t.Errorf("the browser's console is not clean: %s", m)
 	}
-}
-
-// clickText clicks the button of the open letter with this text.
-func clickText(text string) chromedp.Action[chromedp.Void] {
-	return chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`[...document.querySelectorAll("#letter-view button")].find(b => b.textContent === %q).click()`, text))
 }
 
 // pageMailLooks looks at the open letter in all widths and both themes.
@@ -203,7 +198,7 @@ func pageMailBulk(t *testing.T, b *browser) {
 	t.Helper()
 	// The letter that was redriven is gone from the list, and its view with it.
 	b.until(t, `document.querySelector("#letter-view").hidden && !document.querySelector('#letter-rows [aria-expanded="true"]')`)
-	b.run(t, "open a letter", chromedp.Click(chromedp.CSS(`#letter-rows .letter:nth-child(2) button`)))
+	b.run(t, "open a letter", press(`#letter-rows .letter:nth-child(2) button`))
 	b.until(t, `document.querySelector("#letter-rows .letter:nth-child(2) #letter-payload") !== null && !document.querySelector("#letter-view").hidden`)
 	b.run(t, "escape", chromedp.Evaluate[chromedp.Void](`document.querySelector("#letter-payload").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }))`))
 	b.until(t, `document.querySelector("#letter-view").hidden && document.activeElement.className === "letter-open"`)
@@ -215,17 +210,17 @@ func pageMailBulk(t *testing.T, b *browser) {
 	b.until(t, `document.querySelector("#letters-empty").textContent === "No dead letter is like that." && document.querySelector("#bulk").hidden`)
 	b.run(t, "a filter", filter("order-30"))
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 1 && document.querySelector("#redrive-check").textContent === "Redrive it…"`)
-	b.run(t, "a dry run", chromedp.Click(chromedp.CSS(`#redrive-check`)))
+	b.run(t, "a dry run", press(`#redrive-check`))
 	b.until(t, `document.querySelector("#bulk-text").textContent === "1 letter would be brought back to its queue." && document.activeElement.id === "bulk-do"`)
 	if got := eval[string](t, b, `document.querySelector("#bulk-command").textContent`); got != "troupe dlq redrive --request order-30 --yes" {
 		t.Errorf("on the command line: %s", got)
 	}
 	b.shoot(t, "bulk")
-	b.run(t, "do it", chromedp.Click(chromedp.CSS(`#bulk-do`)))
+	b.run(t, "do it", press(`#bulk-do`))
 	b.until(t, `[...document.querySelectorAll(".redrive-text")].some(e => e.textContent.includes("1 failed again"))`)
-	b.run(t, "the dry run of a delete", chromedp.Click(chromedp.CSS(`#delete-check`)))
+	b.run(t, "the dry run of a delete", press(`#delete-check`))
 	b.until(t, `document.querySelector("#bulk-do").textContent === "Delete 1"`)
-	b.run(t, "delete", chromedp.Click(chromedp.CSS(`#bulk-do`)))
+	b.run(t, "delete", press(`#bulk-do`))
 	b.until(t, `document.querySelector("#letters-count").textContent === "28"`)
 	b.run(t, "no filter", chromedp.Evaluate[chromedp.Void](`document.querySelector("#letter-filter").reset()`))
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 25`)

@@ -62,17 +62,17 @@ func pageTree(t *testing.T, b *browser, f *fixture) {
 	b.until(t, row("/demo/child")+`.querySelector(".gauge .value").textContent === "0"`)
 
 	// The pool of 120 is closed at first; opened, it shows 50 and offers more.
-	b.run(t, "open pool", chromedp.Click(chromedp.CSS(`tr.actor[data-key="/pool"] .twist`)))
+	b.run(t, "open pool", press(`tr.actor[data-key="/pool"] .twist`))
 	b.until(t, `document.querySelectorAll('tr.actor[data-key^="/pool/"]').length === 50`)
 	b.until(t, `document.querySelector("tr.more").textContent.includes("70 more actors")`)
-	b.run(t, "more", chromedp.Click(chromedp.CSS(`tr.more button`)))
+	b.run(t, "more", press(`tr.more button`))
 	b.until(t, `document.querySelectorAll('tr.actor[data-key^="/pool/"]').length === 120`)
-	b.run(t, "close pool", chromedp.Click(chromedp.CSS(`tr.actor[data-key="/pool"] .twist`)))
+	b.run(t, "close pool", press(`tr.actor[data-key="/pool"] .twist`))
 	b.until(t, `document.querySelectorAll('tr.actor[data-key^="/pool/"]').length === 0`)
 
 	// By keyboard: from the first row to its child, its details, and back.
 	b.run(t, "keyboard", chromedp.Focus(chromedp.CSS(`tr.actor[tabindex="0"]`)), chromedp.KeyEvent(kb.ArrowDown))
-	b.run(t, "details", chromedp.Click(chromedp.CSS(`tr.actor[data-key="/demo/child"] .text`)))
+	b.run(t, "details", press(`tr.actor[data-key="/demo/child"] .text`))
 	b.until(t, `document.querySelector("tr.actor-details .command code").textContent.includes("path=/demo/child")`)
 	b.shoot(t, "details")
 	b.run(t, "escape", chromedp.Focus(chromedp.CSS(`tr.actor[data-key="/demo/child"]`)), chromedp.KeyEvent(kb.Escape))
@@ -100,22 +100,22 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	pick("database")
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
 
-	b.run(t, "show rows set aside", chromedp.Click(chromedp.CSS(`#run-facts button`)))
+	b.run(t, "show rows set aside", press(`#run-facts button`))
 	b.until(t, `document.querySelector('[data-node="late"]').getAttribute("aria-expanded") === "true"`)
 	b.until(t, `document.querySelectorAll("table.rejects tbody tr").length === 4`)
 	b.until(t, `document.querySelector("table.rejects").textContent.includes('"strong <b>" is not a number')`)
 	b.shoot(t, "rejects")
-	b.run(t, "close node", chromedp.Click(chromedp.CSS(`.node-details button[aria-label="Close"]`)))
+	b.run(t, "close node", press(`.node-details button[aria-label="Close"]`))
 	b.until(t, `document.querySelector("#node-details").hidden`)
 
 	b.run(t, "read chart", chromedp.Focus(chromedp.CSS(`#chart svg`)), chromedp.KeyEvent(kb.ArrowLeft))
 	before := eval[string](t, b, `document.querySelector(".readout").textContent`)
-	b.run(t, "chip", chromedp.Click(chromedp.CSS(`#chart-controls .chip:nth-of-type(3)`)))
+	b.run(t, "chip", press(`#chart-controls .chip:nth-of-type(3)`))
 	b.until(t, `document.querySelectorAll("#chart [data-panel]").length === 3`)
-	b.run(t, "chip", chromedp.Click(chromedp.CSS(`#chart-controls .chip:nth-of-type(3)`)))
+	b.run(t, "chip", press(`#chart-controls .chip:nth-of-type(3)`))
 	t.Logf("readout: %s", before)
 
-	b.run(t, "run again", chromedp.Click(chromedp.CSS(`#run-again`)))
+	b.run(t, "run again", press(`#run-again`))
 	b.until(t, `document.querySelector("#run-picker").options.length === 2`)
 	b.until(t, fmt.Sprintf(`document.querySelector("#run-picker").value === %q && document.querySelector("#run-state").textContent === "running"`, f.runs.id(2)))
 	f.runs.fail(t, "sink.csv file: /data/monthly.csv: no space left on device")
@@ -131,7 +131,7 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 // node: all can be read in full, on wide and narrow pages.
 func pageMillion(t *testing.T, b *browser, f *fixture) {
 	f.runs.deploy(t, millionText)
-	b.run(t, "run again", chromedp.Click(chromedp.CSS(`#run-again`)))
+	b.run(t, "run again", press(`#run-again`))
 	b.until(t, `document.querySelector("#run-picker").options.length === 3`)
 	b.until(t, fmt.Sprintf(`document.querySelector("#run-picker").value === %q && document.querySelector("#run-state").textContent === "running"`, f.runs.id(3)))
 	for _, width := range []int64{1440, 390} {
@@ -161,7 +161,7 @@ const overlapping = `(() => {
 })()`
 
 func pageActions(t *testing.T, b *browser, f *fixture) {
-	b.run(t, "crash", chromedp.Click(chromedp.CSS(`#actions button`)))
+	b.run(t, "crash", press(`#actions button`))
 	b.until(t, row("/demo/child")+`.querySelector(".c-restarts").textContent === "1"`)
 	b.until(t, row("/demo/child")+`.classList.contains("restarted")`)
 	b.until(t, row("/demo/child")+`.querySelector(".c-error").textContent.includes("crashed on purpose")`)
@@ -169,11 +169,11 @@ func pageActions(t *testing.T, b *browser, f *fixture) {
 	what := `[...document.querySelectorAll("#event-list .event")].map(e => e.querySelector(".kind").textContent).join("; ")`
 	b.until(t, what+` === "failed, restarted, dead letter"`)
 	b.until(t, `document.querySelector("#event-list .why").textContent === "crashed on purpose → restart · restart 1 · lost console_test.command"`)
-	b.run(t, "hide restarts", chromedp.Click(chromedp.CSS(`#event-filters .chip[aria-label="Restarts"]`)))
+	b.run(t, "hide restarts", press(`#event-filters .chip[aria-label="Restarts"]`))
 	b.until(t, what+` === "failed, dead letter"`)
-	b.run(t, "show restarts", chromedp.Click(chromedp.CSS(`#event-filters .chip[aria-label="Restarts"]`)))
+	b.run(t, "show restarts", press(`#event-filters .chip[aria-label="Restarts"]`))
 	b.until(t, what+` === "failed, restarted, dead letter"`)
-	b.run(t, "crash again", chromedp.Click(chromedp.CSS(`#actions button`)))
+	b.run(t, "crash again", press(`#actions button`))
 	b.until(t, what+` === "failed, restarted, dead letter; failed, restarted, dead letter"`)
 	f.events.Add(console.Event{Kind: console.EventAlert, Actor: "/demo/child", Text: "2 restarts a minute, limit 1"})
 	b.until(t, what+` === "alert; failed, restarted, dead letter; failed, restarted, dead letter"`)
@@ -220,7 +220,7 @@ func pageLooks(t *testing.T, b *browser) {
 
 // pageReconnects takes the node away under the page and gives it back.
 func pageReconnects(t *testing.T, b *browser, f *fixture, server *httptest.Server) {
-	b.run(t, "theme", chromedp.Click(chromedp.CSS(`#theme`)))
+	b.run(t, "theme", press(`#theme`))
 	if got := eval[string](t, b, `document.documentElement.dataset.theme`); got != "light" {
 		t.Errorf("the first theme after automatic is %q", got)
 	}

@@ -84,7 +84,7 @@ func TestRunsPage(t *testing.T) {
 	if got := eval[string](t, b, `document.querySelector("table.runs tbody tr").dataset.key`); got != waiting {
 		t.Errorf("the list moved while somebody read it: %s is first", got)
 	}
-	b.run(t, "show it", chromedp.Click(chromedp.CSS(`.fresh-runs`)))
+	b.run(t, "show it", press(`.fresh-runs`))
 	b.until(t, fmt.Sprintf(`document.querySelector("table.runs tbody tr").dataset.key === %q && document.activeElement.title === %[1]q`, next))
 	b.run(t, "open it", chromedp.KeyEvent(kb.Enter))
 	b.until(t, fmt.Sprintf(`location.pathname === "/runs/%s"`, next))

@@ -78,11 +78,6 @@ func deploy(t *testing.T, n *node.Node, text string) {
 	}
 }
 
-// click clicks the first element of a selector whose text is that.
-func click(selector, text string) chromedp.Action[chromedp.Void] {
-	return chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.textContent === %q && e.checkVisibility()).click()`, selector, text))
-}
-
 // dialog answers the dialog that a button opens.
 func dialog(t *testing.T, b *browser, label string, fields map[string]string) {
 	t.Helper()
@@ -192,7 +187,7 @@ func pageTabs(t *testing.T, b *browser) {
 	b.until(t, `location.search.includes("tab=history") && document.querySelector(".event-row .e-type")?.textContent === "WorkflowStarted"`)
 	b.run(t, "only one type", chromedp.Evaluate[chromedp.Void](`(e => { e.value = "NodeFailed"; e.dispatchEvent(new Event("change")); })(document.querySelector('select[aria-label="Type"]'))`))
 	b.until(t, `[...document.querySelectorAll(".event-row")].length === 1 && document.querySelector(".event-row .e-of").textContent === "ship"`)
-	b.run(t, "its details", chromedp.Click(chromedp.CSS(`.event-row`)))
+	b.run(t, "its details", press(`.event-row`))
 	b.until(t, `document.querySelector(".event-detail pre").textContent.includes("NodeFailed") && location.search.includes("event=")`)
 	b.shoot(t, "run-history")
 	b.run(t, "logs", click(".tab", "Logs"))
