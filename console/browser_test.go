@@ -19,7 +19,7 @@ import (
 
 var shots = flag.String("shots", "", "a folder for screenshots of the page")
 
-// browser is a headless Chromium with one tab, and what its console said.
+// browser is a tab of a headless Chromium, and what its console said.
 type browser struct {
 	ctx context.Context
 
@@ -27,9 +27,29 @@ type browser struct {
 	messages []string
 }
 
-// newBrowser starts a browser of its own, or skips the test if the machine has none.
-func newBrowser(t *testing.T) *browser {
-	t.Helper()
+// hang is how long a step may take: on a machine that is busy with other things all
+// of this is ten times as slow, and only what never comes is a failure.
+const hang = 2 * time.Minute
+
+// shared is the browser that all tests of a process use, each with a tab whose
+// storage, cache and view are its own.
+var shared struct {
+	start sync.Once
+	ctx   context.Context // of a tab that stays empty; nil if the machine has no browser
+	err   error
+	close func()
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.close != nil {
+		shared.close()
+	}
+	os.Exit(code)
+}
+
+// startBrowser starts the browser that the tests share.
+func startBrowser() {
 	program := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -37,18 +57,48 @@ func newBrowser(t *testing.T) *browser {
 			break
 		}
 	}
-	if program == "" || testing.Short() {
-		t.Skip("needs Chromium or Chrome in PATH, and no -short")
+	if program == "" {
+		return
+	}
+	profile, err := os.MkdirTemp("", "troupe-browser-")
+	if err != nil {
+		shared.ctx, shared.err = context.Background(), err
+		return
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.ExecPath(program), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(hang),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	allocator, end := chromedp.NewExecAllocator(context.Background(), opts...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	shared.ctx, shared.err = ctx, chromedp.Do(ctx)
+	shared.close = func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			fmt.Fprintf(os.Stderr, "close the browser: %v\n", err) // some go before they have said goodbye
+		}
+		cancel()
+		end()
+		if err := os.RemoveAll(profile); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}
+
+// newBrowser opens a tab, or skips the test if the machine has no browser.
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	if !testing.Short() {
+		shared.start.Do(startBrowser)
+	}
+	if shared.ctx == nil {
+		t.Skip("needs Chromium or Chrome in PATH, and no -short")
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	ctx, cancel := chromedp.NewContext(shared.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
-			t.Logf("close the browser: %v", err) // some go before they have said goodbye
+			t.Logf("close the tab: %v", err)
 		}
 		cancel()
 	})
@@ -77,7 +127,7 @@ func (b *browser) said() []string {
 // run does the actions and fails the test if one fails.
 func (b *browser) run(t *testing.T, what string, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, hang)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		t.Fatalf("%s: %v\nthe browser said:\n%s\nthe page:\n%s", what, err, strings.Join(b.said(), "\n"), b.page())
@@ -95,42 +145,10 @@ func (b *browser) page() string {
 	return text
 }
 
-// until waits for a JavaScript expression to be true.
-func (b *browser) until(t *testing.T, expression string) {
-	t.Helper()
-	b.run(t, expression, chromedp.Poll[chromedp.Void](expression))
-}
-
-// press clicks the first element that a selector finds.
-func press(selector string) chromedp.Action[chromedp.Void] {
-	return pointer(fmt.Sprintf(`document.querySelector(%q)`, selector))
-}
-
-// click clicks the first element of a selector whose text is that.
-func click(selector, text string) chromedp.Action[chromedp.Void] {
-	return pointer(fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.textContent === %q && e.checkVisibility())`, selector, text))
-}
-
-// pointer clicks the middle of an element once it is there, enabled and under nothing
-// else. Where it is and the click itself are one turn of the page: a pointer that is
-// sent to a place measured before misses what a live update has moved meanwhile.
-func pointer(element string) chromedp.Action[chromedp.Void] {
-	return chromedp.Poll[chromedp.Void](fmt.Sprintf(`(e => {
-		if (!e || e.disabled) return false;
-		e.scrollIntoView({ block: "center", behavior: "instant" });
-		const r = e.getBoundingClientRect();
-		const hit = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
-		if (!hit || !e.contains(hit)) return false;
-		e.focus({ preventScroll: true });
-		hit.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, composed: true, detail: 1, view: window }));
-		return true;
-	})(%s)`, element))
-}
-
 // eval is the value of a JavaScript expression.
 func eval[T any](t *testing.T, b *browser, expression string) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, hang)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {

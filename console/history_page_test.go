@@ -96,15 +96,15 @@ func TestHistoryPage(t *testing.T) {
 
 	// To the end by a key, to the middle by its number.
 	began := time.Now()
-	b.run(t, "end", chromedp.Focus(chromedp.CSS(`.history-list`)), chromedp.KeyEvent(kb.End))
+	b.run(t, "end", focus(`.history-list`), chromedp.KeyEvent(kb.End))
 	b.until(t, row(events)+`?.children[2].textContent === "WorkflowFailed"`)
 	t.Logf("at the end after %v", time.Since(began))
 	began = time.Now()
-	b.run(t, "go to the middle", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(f => { f.querySelector("input").value = %d; f.requestSubmit(); })(document.querySelector(".history form"))`, events/2)))
+	b.run(t, "go to the middle", send(".history form", "input", strconv.Itoa(events/2)))
 	b.until(t, row(events/2)+`?.getAttribute("aria-selected") === "true"`)
 	b.until(t, fmt.Sprintf(`document.querySelector(".event-detail h3")?.textContent.startsWith("Event " + %s)`, text(events/2)))
 	t.Logf("in the middle after %v", time.Since(began))
-	b.run(t, "one row on", chromedp.Focus(chromedp.CSS(`.history-list`)), chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.Enter))
+	b.run(t, "one row on", focus(`.history-list`), chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.Enter))
 	b.until(t, fmt.Sprintf(`document.querySelector(".event-detail h3")?.textContent.startsWith("Event " + %s)`, text(events/2+1)))
 
 	// Through all of it in stops, some of them short: the document stays small, and
@@ -135,7 +135,7 @@ func TestHistoryPage(t *testing.T) {
 	}
 
 	// What matches a filter is searched for by the node.
-	b.run(t, "only the failure", chromedp.Evaluate[chromedp.Void](`(e => { e.value = "NodeFailed"; e.dispatchEvent(new Event("change")); })(document.querySelector('select[aria-label="Type"]'))`))
+	b.run(t, "only the failure", fill(`select[aria-label="Type"]`, "NodeFailed"))
 	for searched := 200_000; searched < events; searched += 200_000 {
 		b.until(t, fmt.Sprintf(`(e => e.includes(" of ") || Number(e.split(" ").at(-1).replaceAll(",", "")) >= %d)(document.querySelector(".history .count").textContent)`, searched))
 	}

@@ -149,7 +149,7 @@ func TestMailPage(t *testing.T) {
 	b.until(t, `document.querySelector(".rehearsal").textContent.startsWith("Would fail again:")`)
 	pageMailLooks(t, b)
 
-	b.run(t, "edit", chromedp.Evaluate[chromedp.Void](`(e => { e.value = e.value.replace("taa", "tea"); e.dispatchEvent(new Event("input")); })(document.querySelector("#letter-payload"))`))
+	b.run(t, "edit", on(first("#letter-payload"), `e.value = e.value.replace("taa", "tea"); e.dispatchEvent(new Event("input"))`))
 	b.run(t, "redrive what is not saved", click("#letter-view button", "Redrive"))
 	b.until(t, `document.querySelector("#toast").textContent.includes("save the payload first")`)
 	b.run(t, "save", click("#letter-view button", "Save"))
@@ -200,11 +200,11 @@ func pageMailBulk(t *testing.T, b *browser) {
 	b.until(t, `document.querySelector("#letter-view").hidden && !document.querySelector('#letter-rows [aria-expanded="true"]')`)
 	b.run(t, "open a letter", press(`#letter-rows .letter:nth-child(2) button`))
 	b.until(t, `document.querySelector("#letter-rows .letter:nth-child(2) #letter-payload") !== null && !document.querySelector("#letter-view").hidden`)
-	b.run(t, "escape", chromedp.Evaluate[chromedp.Void](`document.querySelector("#letter-payload").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }))`))
+	b.run(t, "escape", on(first("#letter-payload"), `e.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }))`))
 	b.until(t, `document.querySelector("#letter-view").hidden && document.activeElement.className === "letter-open"`)
 
 	filter := func(text string) chromedp.Action[chromedp.Void] {
-		return chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(f => { f.elements.request.value = %q; f.requestSubmit(); })(document.querySelector("#letter-filter"))`, text))
+		return send("#letter-filter", "[name=request]", text)
 	}
 	b.run(t, "a filter without a letter", filter("none"))
 	b.until(t, `document.querySelector("#letters-empty").textContent === "No dead letter is like that." && document.querySelector("#bulk").hidden`)
@@ -212,9 +212,7 @@ func pageMailBulk(t *testing.T, b *browser) {
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 1 && document.querySelector("#redrive-check").textContent === "Redrive it…"`)
 	b.run(t, "a dry run", press(`#redrive-check`))
 	b.until(t, `document.querySelector("#bulk-text").textContent === "1 letter would be brought back to its queue." && document.activeElement.id === "bulk-do"`)
-	if got := eval[string](t, b, `document.querySelector("#bulk-command").textContent`); got != "troupe dlq redrive --request order-30 --yes" {
-		t.Errorf("on the command line: %s", got)
-	}
+	b.until(t, `document.querySelector("#bulk-command").textContent === "troupe dlq redrive --request order-30 --yes"`)
 	b.shoot(t, "bulk")
 	b.run(t, "do it", press(`#bulk-do`))
 	b.until(t, `[...document.querySelectorAll(".redrive-text")].some(e => e.textContent.includes("1 failed again"))`)
@@ -222,6 +220,6 @@ func pageMailBulk(t *testing.T, b *browser) {
 	b.until(t, `document.querySelector("#bulk-do").textContent === "Delete 1"`)
 	b.run(t, "delete", press(`#bulk-do`))
 	b.until(t, `document.querySelector("#letters-count").textContent === "28"`)
-	b.run(t, "no filter", chromedp.Evaluate[chromedp.Void](`document.querySelector("#letter-filter").reset()`))
+	b.run(t, "no filter", on(first("#letter-filter"), `e.reset()`))
 	b.until(t, `document.querySelectorAll("#letter-rows .letter").length === 25`)
 }

@@ -71,11 +71,11 @@ func pageTree(t *testing.T, b *browser, f *fixture) {
 	b.until(t, `document.querySelectorAll('tr.actor[data-key^="/pool/"]').length === 0`)
 
 	// By keyboard: from the first row to its child, its details, and back.
-	b.run(t, "keyboard", chromedp.Focus(chromedp.CSS(`tr.actor[tabindex="0"]`)), chromedp.KeyEvent(kb.ArrowDown))
+	b.run(t, "keyboard", focus(`tr.actor[tabindex="0"]`), chromedp.KeyEvent(kb.ArrowDown))
 	b.run(t, "details", press(`tr.actor[data-key="/demo/child"] .text`))
 	b.until(t, `document.querySelector("tr.actor-details .command code").textContent.includes("path=/demo/child")`)
 	b.shoot(t, "details")
-	b.run(t, "escape", chromedp.Focus(chromedp.CSS(`tr.actor[data-key="/demo/child"]`)), chromedp.KeyEvent(kb.Escape))
+	b.run(t, "escape", focus(`tr.actor[data-key="/demo/child"]`), chromedp.KeyEvent(kb.Escape))
 	b.until(t, `!document.querySelector("tr.actor-details")`)
 }
 
@@ -91,8 +91,7 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	b.until(t, `document.querySelectorAll("#chart [data-panel]").length === 2`)
 
 	pick := func(sink string) {
-		b.run(t, "pick "+sink, chromedp.SetValue(chromedp.CSS(`#result-sink`), sink),
-			chromedp.Evaluate[chromedp.Void](`document.querySelector("#result-sink").dispatchEvent(new Event("change"))`))
+		b.run(t, "pick "+sink, fill(`#result-sink`, sink))
 	}
 	pick("file")
 	b.until(t, `document.querySelector("#result-title").textContent === "days.csv" && document.querySelectorAll("#result-table tbody tr").length === 12`)
@@ -108,7 +107,7 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	b.run(t, "close node", press(`.node-details button[aria-label="Close"]`))
 	b.until(t, `document.querySelector("#node-details").hidden`)
 
-	b.run(t, "read chart", chromedp.Focus(chromedp.CSS(`#chart svg`)), chromedp.KeyEvent(kb.ArrowLeft))
+	b.run(t, "read chart", focus(`#chart svg`), chromedp.KeyEvent(kb.ArrowLeft))
 	before := eval[string](t, b, `document.querySelector(".readout").textContent`)
 	b.run(t, "chip", press(`#chart-controls .chip:nth-of-type(3)`))
 	b.until(t, `document.querySelectorAll("#chart [data-panel]").length === 3`)
@@ -121,8 +120,7 @@ func pageRun(t *testing.T, b *browser, f *fixture) {
 	f.runs.fail(t, "sink.csv file: /data/monthly.csv: no space left on device")
 	b.until(t, `document.querySelector("#run-facts").textContent.includes("no space left on device")`)
 	b.shoot(t, "failed-run")
-	b.run(t, "pick the first run", chromedp.SetValue(chromedp.CSS(`#run-picker`), f.runs.id(1)),
-		chromedp.Evaluate[chromedp.Void](`document.querySelector("#run-picker").dispatchEvent(new Event("change"))`))
+	b.run(t, "pick the first run", fill(`#run-picker`, f.runs.id(1)))
 	b.until(t, `document.querySelector("#run-state").textContent === "completed"`)
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
 }
@@ -143,8 +141,7 @@ func pageMillion(t *testing.T, b *browser, f *fixture) {
 			t.Errorf("at %d px these labels lie over others or boxes: %s", width, hidden)
 		}
 	}
-	b.run(t, "back", view(1440, 900, "light"), chromedp.SetValue(chromedp.CSS(`#run-picker`), f.runs.id(1)),
-		chromedp.Evaluate[chromedp.Void](`document.querySelector("#run-picker").dispatchEvent(new Event("change"))`))
+	b.run(t, "back", view(1440, 900, "light"), fill(`#run-picker`, f.runs.id(1)))
 	b.until(t, `document.querySelectorAll("#result-table tbody tr").length === 48`)
 }
 
@@ -177,8 +174,7 @@ func pageActions(t *testing.T, b *browser, f *fixture) {
 	b.until(t, what+` === "failed, restarted, dead letter; failed, restarted, dead letter"`)
 	f.events.Add(console.Event{Kind: console.EventAlert, Actor: "/demo/child", Text: "2 restarts a minute, limit 1"})
 	b.until(t, what+` === "alert; failed, restarted, dead letter; failed, restarted, dead letter"`)
-	b.run(t, "log level", chromedp.SetValue(chromedp.CSS(`#log-level`), "DEBUG"),
-		chromedp.Evaluate[chromedp.Void](`document.querySelector("#log-level").dispatchEvent(new Event("change"))`))
+	b.run(t, "log level", fill(`#log-level`, "DEBUG"))
 	b.until(t, `document.querySelector("#toast").textContent.includes("DEBUG")`)
 	if got := f.level.Level().String(); got != "DEBUG" {
 		t.Errorf("log level is %s", got)
@@ -221,9 +217,7 @@ func pageLooks(t *testing.T, b *browser) {
 // pageReconnects takes the node away under the page and gives it back.
 func pageReconnects(t *testing.T, b *browser, f *fixture, server *httptest.Server) {
 	b.run(t, "theme", press(`#theme`))
-	if got := eval[string](t, b, `document.documentElement.dataset.theme`); got != "light" {
-		t.Errorf("the first theme after automatic is %q", got)
-	}
+	b.until(t, `document.documentElement.dataset.theme === "light"`)
 	server.CloseClientConnections()
 	b.until(t, `document.querySelector("#connection").dataset.state === "reconnecting"`)
 	b.until(t, `document.querySelector("#connection").dataset.state === "live"`)

@@ -60,7 +60,7 @@ func TestRolloutPage(t *testing.T) {
 		if agree {
 			b.shoot(t, "rollout-differs")
 			b.run(t, "without agreeing", click("dialog button", "Begin"))
-			b.run(t, "agree", chromedp.Evaluate[chromedp.Void](`document.querySelector(".dialog-trial input").click()`))
+			b.run(t, "agree", press(".dialog-trial input"))
 		}
 		dialog(t, b, "Begin", fields)
 	}
@@ -90,10 +90,10 @@ func TestRolloutPage(t *testing.T) {
 
 	b.run(t, "split", click(".rollout button", "Split the runs…"))
 	b.until(t, `document.querySelector("dialog code")?.textContent === "troupe workflow rollout quick --split 2=50,3=50"`)
-	b.run(t, "fill", chromedp.Evaluate[chromedp.Void](`(e => { e.value = "1=30, 2=70"; e.dispatchEvent(new Event("input", { bubbles: true })); })(document.querySelector('dialog [name=split]'))`))
+	b.run(t, "fill", fill("dialog [name=split]", "1=30, 2=70"))
 	b.until(t, `document.querySelector("dialog code").textContent.endsWith("--split 1=30,2=70")`)
 	b.until(t, `[...document.querySelectorAll("dialog button")].some(e => e.textContent === "Begin" && !e.disabled) && document.querySelector(".dialog-trial input") !== null`) // the runs that have failed would not
-	b.run(t, "agree", chromedp.Evaluate[chromedp.Void](`document.querySelector(".dialog-trial input").click()`))
+	b.run(t, "agree", press(".dialog-trial input"))
 	dialog(t, b, "Begin", nil)
 	b.until(t, figures+`.map(r => r[0] + r[1]).join() === "v130 %,v270 %" || `+figures+`.map(r => r[1]).join() === "30 %,70 %"`)
 	startUntil(t, n, func(r workflow.RolloutInfo) bool { return r.Arms[0].Runs > 0 && r.Arms[1].Runs > 0 })
@@ -133,7 +133,7 @@ func TestDeleteWorkflowPage(t *testing.T) {
 	if err := n.Runs().Engine().DeleteSchedule(t.Context(), "nightly", -1); err != nil {
 		t.Fatal(err)
 	}
-	b.run(t, "all of it", chromedp.Evaluate[chromedp.Void](`document.querySelector("dialog [name=prune]").click()`))
+	b.run(t, "all of it", press("dialog [name=prune]"))
 	b.until(t, `document.querySelector("dialog code").textContent === "troupe workflow delete quick --prune"`)
 	dialog(t, b, "Delete", nil)
 	b.until(t, `location.pathname === "/workflows" && [...document.querySelectorAll(".empty code")].some(e => e.checkVisibility() && e.textContent.startsWith("troupe workflow deploy "))`)

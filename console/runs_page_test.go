@@ -54,7 +54,7 @@ func TestRunsPage(t *testing.T) {
 	pagesLook(t, b, "runs", "table.runs tbody tr")
 
 	set := func(name, value string) {
-		b.run(t, name+"="+value, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("input", { bubbles: true })); })(document.querySelector('main form [name=%q]'))`, value, name)))
+		b.run(t, name+"="+value, fill(fmt.Sprintf(`main form [name=%q]`, name), value))
 	}
 	b.run(t, "older", click(".letters-pager button", "Older"))
 	b.until(t, count(11)+` && location.search.includes("cursor=")`)
@@ -78,7 +78,7 @@ func TestRunsPage(t *testing.T) {
 	b.until(t, count(50))
 	waiting := launch(t, n, "asking", "")
 	b.until(t, fmt.Sprintf(`document.querySelector("table.runs tbody tr").dataset.key === %q`, waiting))
-	b.run(t, "to the list by keyboard", chromedp.Focus(chromedp.CSS(`table.runs tbody tr:nth-child(2) a`)))
+	b.run(t, "to the list by keyboard", focus(`table.runs tbody tr:nth-child(2) a`))
 	next := launch(t, n, "asking", "")
 	b.until(t, seen(".fresh-runs")+`?.textContent === "Show 1 new run"`)
 	if got := eval[string](t, b, `document.querySelector("table.runs tbody tr").dataset.key`); got != waiting {

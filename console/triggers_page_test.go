@@ -97,7 +97,7 @@ func TestScheduleForm(t *testing.T) {
 	}
 	fill := func(field, value string) {
 		t.Helper()
-		b.run(t, field, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("input", { bubbles: true })); })(document.querySelector("#schedule-%s"))`, value, field)))
+		b.run(t, field, fill("#schedule-"+field, value))
 	}
 	wrong := func(field, text string) {
 		t.Helper()

@@ -83,16 +83,11 @@ func dialog(t *testing.T, b *browser, label string, fields map[string]string) {
 	t.Helper()
 	b.until(t, `document.querySelector("dialog[open]") !== null`)
 	for name, value := range fields {
-		b.run(t, "fill "+name, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("input", { bubbles: true })); })(document.querySelector('dialog [name=%q]'))`, value, name)))
+		b.run(t, "fill "+name, fill(fmt.Sprintf(`dialog [name=%q]`, name), value))
 	}
 	b.until(t, fmt.Sprintf(`[...document.querySelectorAll("dialog button")].some(e => e.textContent === %q && !e.disabled)`, label)) // it may be tried first
 	b.run(t, label, click("dialog button", label))
 	b.until(t, `document.querySelector("dialog[open]") === null`)
-}
-
-// seen is the first element of a selector that is on display.
-func seen(selector string) string {
-	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.checkVisibility())`, selector)
 }
 
 // nodeIs says what the state of a node on the graph of a run is.
@@ -137,7 +132,7 @@ func clean(t *testing.T, b *browser) {
 
 func pageStart(t *testing.T, b *browser) {
 	field := func(name, value string) {
-		b.run(t, name, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("input", { bubbles: true })); })(document.querySelector("#start-%s"))`, value, name)))
+		b.run(t, name, fill("#start-"+name, value))
 	}
 	b.until(t, `document.querySelector("#start-day").value === "2026-01-31" && document.querySelector("#start-limit").value === "3"`)
 	field("limit", "many")
@@ -185,7 +180,7 @@ func pageTabs(t *testing.T, b *browser) {
 	b.until(t, `[...document.querySelectorAll(".timeline-row .t-name")].some(e => e.textContent === "ship")`)
 	b.run(t, "history", click(".tab", "History"))
 	b.until(t, `location.search.includes("tab=history") && document.querySelector(".event-row .e-type")?.textContent === "WorkflowStarted"`)
-	b.run(t, "only one type", chromedp.Evaluate[chromedp.Void](`(e => { e.value = "NodeFailed"; e.dispatchEvent(new Event("change")); })(document.querySelector('select[aria-label="Type"]'))`))
+	b.run(t, "only one type", fill(`select[aria-label="Type"]`, "NodeFailed"))
 	b.until(t, `[...document.querySelectorAll(".event-row")].length === 1 && document.querySelector(".event-row .e-of").textContent === "ship"`)
 	b.run(t, "its details", press(`.event-row`))
 	b.until(t, `document.querySelector(".event-detail pre").textContent.includes("NodeFailed") && location.search.includes("event=")`)
@@ -193,11 +188,11 @@ func pageTabs(t *testing.T, b *browser) {
 	b.run(t, "logs", click(".tab", "Logs"))
 	b.until(t, `[...document.querySelectorAll(".log-row .l-text")].some(e => e.textContent.includes("no stamp"))`)
 	b.shoot(t, "run-logs")
-	b.run(t, "only warnings", chromedp.Evaluate[chromedp.Void](`(e => { e.value = "ERROR"; e.dispatchEvent(new Event("change")); })(document.querySelector(".logs select"))`))
+	b.run(t, "only warnings", fill(".logs select", "ERROR"))
 	b.until(t, `document.querySelectorAll(".log-row").length === 0 && location.search.includes("level=ERROR")`)
 	b.run(t, "result", click(".tab", "Result"))
 	b.until(t, `document.querySelectorAll(".tabbed table.data tbody tr").length === 200`)
-	b.run(t, "open a node", chromedp.Evaluate[chromedp.Void](seen(`.graph [data-node="truck"]`)+`.dispatchEvent(new MouseEvent("click", { bubbles: true }))`))
+	b.run(t, "open a node", pointer(seen(`.graph [data-node="truck"]`)))
 	b.until(t, seen(`.node-details pre.json`)+`?.textContent.includes("ada")`)
 }
 
