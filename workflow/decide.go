@@ -481,7 +481,7 @@ func (d *decider) signal(name string, payload json.RawMessage, request string) e
 	if d.state.Final() {
 		return &fault.Error{Code: fault.FailedPrecondition, Message: "the run has ended; it takes no signals"}
 	}
-	if err := d.checkRows(name); err != nil {
+	if err := d.checkRows(name, payload); err != nil {
 		return err
 	}
 	s := d.waiter(d.root, name)

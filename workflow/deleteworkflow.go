@@ -20,7 +20,7 @@ const inUseNamed = 5
 // DeleteOptions say how a workflow is deleted.
 type DeleteOptions struct {
 	// Prune removes the versions, too, and the runs that have ended, with their
-	// histories and logs. Otherwise all of these can be read as before.
+	// histories and logs, and what its sources remember. Otherwise all of these can be read as before.
 	Prune bool
 }
 
@@ -62,6 +62,11 @@ func (e *Engine) DeleteWorkflow(ctx context.Context, name string, o DeleteOption
 	}
 	if err := e.removeWorkflow(ctx, name, o); err != nil {
 		return out, err
+	}
+	if o.Prune {
+		if err := e.forgetMemories(ctx, name); err != nil {
+			return out, err
+		}
 	}
 	return out, e.settle(ctx, name)
 }

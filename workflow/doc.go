@@ -124,6 +124,7 @@
 //	node.go        Source, Transform, Sink: what a node type implements
 //	defined.go     schedules and triggers of a definition; settle.go puts them in place
 //	journal.go     Journal: what a source remembers of its input, rows sent to a run
+//	memory.go      Memory: what it remembers from run to run
 //	data.go        Row, Batch, Reject; value.go, schema.go; expr.go
 //	flow.go        how rows stream; flowdecide.go, flowactor.go, nodeactor.go
 //	track.go       counters, and the check that no row is lost

@@ -114,6 +114,7 @@ func (a *runActor) executeFlow(work context.Context, ctx *actor.Context[runMessa
 			RunID: r.id, Node: id, Iteration: iteration, OutputDir: r.outputDir(), RejectsKept: r.engine.options.RejectsKept,
 			Log: r.engine.runLogger(r.workflow, r.id, ""), Changed: func() { r.engine.changed(r.id, nil) }, Admit: admit,
 			Journal: func(node string) *Journal { return a.journal(self, node, iteration) },
+			Memory:  func(node string) *Memory { return r.engine.memory(r.workflow, node) },
 		})
 	}
 	if err != nil {

@@ -23,6 +23,8 @@ type Env struct {
 	Log *slog.Logger
 	// Journal is what a source remembers of its input; nil for other nodes.
 	Journal *Journal
+	// Memory is what a source knows of earlier runs; nil for other nodes.
+	Memory *Memory
 
 	files     fileSet
 	outputDir string

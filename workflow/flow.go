@@ -33,6 +33,7 @@ type flowOptions struct {
 	RejectsKept int    // how many of the rows that one node sets aside are kept
 	Log         *slog.Logger
 	Journal     func(node string) *Journal
+	Memory      func(node string) *Memory
 	// Admit waits for the turn of a flow that competes with others; nil: it need not.
 	Admit   func(context.Context) (release func(), err error)
 	Changed func() // called when a figure has changed; quick

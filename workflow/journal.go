@@ -20,7 +20,7 @@ import (
 // the source finds then, and did not find before, would be lost. So it records
 // what it is going to read before it reads that, and reads what is recorded.
 //
-// Entries can also come from outside, see [SourcePlan].Receives. They are there in
+// Entries can also come from outside, see [SourcePlan].Receives and Ends. They are there in
 // the order in which they were recorded. A journal is safe for concurrent use.
 type Journal struct {
 	list   func() (entries []signal, more <-chan struct{})
@@ -98,7 +98,7 @@ func (r *liveRun) tellReaders(name string) {
 }
 
 // checkRows says why a signal with rows cannot be taken, if it is one.
-func (d *decider) checkRows(name string) error {
+func (d *decider) checkRows(name string, payload json.RawMessage) error {
 	instance, ok := strings.CutPrefix(name, rowsPrefix)
 	if !ok {
 		return nil
@@ -111,9 +111,15 @@ func (d *decider) checkRows(name string) error {
 		}
 	}
 	s := d.find(node, iteration)
-	if s == nil || RowsSignal(node, iteration) != name || !d.definition.receives(node) {
+	takes := d.definition.takes(node)
+	if s == nil || RowsSignal(node, iteration) != name || !takes.ends {
 		return &fault.Error{
 			Code: fault.NotFound, Target: instance, Message: "the run has no node of that name that rows can be sent to", Hint: d.definition.closestNode(node),
+		}
+	}
+	if !takes.receives && !isEnd(payload) {
+		return &fault.Error{
+			Code: fault.InvalidArgument, Target: instance, Message: "the node takes no rows, but its end alone", Hint: "send the signal without a payload",
 		}
 	}
 	entries := d.signals[name]
@@ -126,10 +132,14 @@ func (d *decider) checkRows(name string) error {
 // isEnd reports whether an entry tells that no more will come.
 func isEnd(entry json.RawMessage) bool { return len(entry) == 0 || string(entry) == "null" }
 
-// receives reports whether rows can be sent to a node.
-func (d *Definition) receives(node string) bool {
+// takes is the plan of a node that takes rows, or an end, from outside; an empty one
+// for others.
+func (d *Definition) takes(node string) plan {
 	def := d.step(node)
-	return def != nil && def.flow != nil && def.flow.plans[node].receives
+	if def == nil || def.flow == nil {
+		return plan{}
+	}
+	return def.flow.plans[node]
 }
 
 // forgetRows drops the journals of a flow that has completed.

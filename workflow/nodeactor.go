@@ -241,6 +241,9 @@ func (n *nodeActor) open(ctx *actor.Context[nodeMessage]) (err error) {
 		if r.options.Journal != nil {
 			env.Journal = r.options.Journal(node.ID)
 		}
+		if r.options.Memory != nil {
+			env.Memory = r.options.Memory(node.ID)
+		}
 		if n.source, err = n.plan.source(env); err != nil {
 			return err
 		}

@@ -70,6 +70,7 @@ type plan struct {
 	templated bool
 	control   *control
 	receives  bool // entries of its journal may come from outside
+	ends      bool // the end of its journal may
 	batchRows int  // the most rows in a batch that leaves; 0: as the run has it
 	// alone: each batch can be worked on without the others
 	alone    bool
@@ -103,6 +104,9 @@ type SourcePlan struct {
 	New func(env *Env) (Source, error)
 	// Receives: entries of its [Journal] may come from outside, see [RowsSignal].
 	Receives bool
+	// Ends: the end of its journal may come from outside, a signal without a payload
+	// by the name of [RowsSignal]; it is an entry that is empty or null.
+	Ends bool
 }
 
 // Info describes the type.
@@ -126,7 +130,7 @@ func (t SourceType[C]) check(c *Check) plan {
 		return plan{}
 	}
 	p := t.Plan(c, config)
-	return plan{schemas: map[string]Schema{OutHandle: p.Schema}, source: p.New, receives: p.Receives}
+	return plan{schemas: map[string]Schema{OutHandle: p.Schema}, source: p.New, receives: p.Receives, ends: p.Ends || p.Receives}
 }
 
 // TransformType is a node type that changes rows. See [SourceType] for C.

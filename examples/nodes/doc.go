@@ -12,6 +12,7 @@
 //	http.yaml        source.http, sink.http, task.http
 //	kafka.yaml       sink.kafka, source.kafka
 //	posts.yaml       source.webhook
+//	watch.yaml       source.watch
 //	control.yaml     value, branch, loop, foreach, sleep, task.shell
 //	people.yaml      approval, wait
 //	trip.yaml        undo: what was done is undone when a later node fails

@@ -19,6 +19,7 @@ import (
 	"github.com/troupe-dev/troupe/store/sqlite"
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/file"
+	"github.com/troupe-dev/troupe/workflow/connector/memory"
 )
 
 // stage is an engine with a folder, in virtual time.
@@ -29,6 +30,8 @@ type stage struct {
 	store  store.Store
 	sys    *actor.System
 	engine *workflow.Engine
+	types  *workflow.Registry
+	rows   memory.Store // of sink.memory
 }
 
 func inStage(t *testing.T, test func(t *testing.T, s *stage)) {
@@ -48,15 +51,16 @@ func (s *stage) open() {
 	if s.store, err = sqlite.Open(ctx, s.path, sqlite.Options{}); err != nil {
 		s.t.Fatal(err)
 	}
-	registry := workflow.NewRegistry()
-	file.Register(registry)
+	s.types = workflow.NewRegistry()
+	file.Register(s.types)
+	s.rows.Register(s.types)
 	s.sys = actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
 	files := fstest.MapFS{"w.yaml": {Data: []byte("name: w\ninputs: {name: {type: string, default: ''}}\noutput: inputs.name\nnodes: [{id: nap, type: sleep, with: {for: 1ms}}]\n")}}
-	s.engine, err = workflow.Open(ctx, s.sys, s.store, workflow.EngineOptions{Registry: registry, Files: files, OutputDir: filepath.Dir(s.folder), LeaseTTL: 24 * time.Hour})
+	s.engine, err = workflow.Open(ctx, s.sys, s.store, workflow.EngineOptions{Registry: s.types, Files: files, OutputDir: filepath.Dir(s.folder), LeaseTTL: 24 * time.Hour})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	d, err := workflow.LoadFS(files, "w.yaml", workflow.LoadOptions{Registry: registry})
+	d, err := workflow.LoadFS(files, "w.yaml", workflow.LoadOptions{Registry: s.types})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -149,6 +153,7 @@ func TestFolder(t *testing.T) {
 			s.pass(4 * time.Second)
 		}
 		s.write("b.txt", "1")
+		s.write(".hidden.csv", "1")
 		s.write("below/c.csv", "1")
 		s.pass(20 * time.Second)
 		s.want("before.csv", "a.csv")
