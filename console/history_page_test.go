@@ -71,7 +71,7 @@ func longRun(t *testing.T, n *node.Node, id string, events int) {
 func TestHistoryPage(t *testing.T) {
 	b := newBrowser(t)
 	n := startNode(t, shaky)
-	events := 100_000
+	events := 20_000
 	if text := os.Getenv("TROUPE_HISTORY_EVENTS"); text != "" {
 		var err error
 		if events, err = strconv.Atoi(text); err != nil || events < 1000 || events%2 != 0 {
