@@ -114,6 +114,7 @@ func (f *folder) stream(s *stream, numbers map[*stream]int64) {
 		no = f.mem.nextID
 		f.mem.nextID++
 		numbers[s] = no
+		f.mem.streamNames.add(string(s.name))
 		f.exec("INSERT INTO streams (no, name, first, head, sum) VALUES (?, ?, ?, ?, ?)", no, string(s.name), int64(s.first), int64(s.head), streamSum(no, s.info()))
 	}
 	for rest := s.tail; len(rest) > 0; {
@@ -181,6 +182,7 @@ func (f *folder) entry(key string, e entry) {
 		f.exec("DELETE FROM metadata WHERE key = ?", key)
 		return
 	}
+	f.mem.entryKeys.add(key)
 	f.exec("INSERT OR REPLACE INTO metadata (key, version, value, sum) VALUES (?, ?, ?, ?)", key, e.version, e.value, rowSum(key, e.version, e.value))
 }
 

@@ -41,6 +41,10 @@ type memory struct {
 
 	nextID    int64
 	nextGrant int64
+
+	// What the tables surely lack; the writer's own.
+	streamNames *extents
+	entryKeys  *extents
 }
 
 // trimmed is a part of the tables that is to be deleted.
@@ -95,6 +99,9 @@ func newMemory() *memory {
 		due:       heap[deadline]{before: func(a, b deadline) bool { return a.at < b.at }},
 		nextID:    1,
 		nextGrant: 1,
+
+		streamNames: newExtents("streams", "name"),
+		entryKeys:  newExtents("metadata", "key"),
 	}
 }
 

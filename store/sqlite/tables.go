@@ -24,11 +24,14 @@ func (t *tables) stream(name store.Stream) (*stream, error) {
 		return s, nil
 	}
 	s := &stream{name: name, sum: sumOf(string(name)), first: 1}
-	err := t.c.query(context.Background(), streamSQL, []driver.Value{string(name)}, func(row []driver.Value) error {
-		info, err := streamOf(row)
-		s.no, s.first, s.head = intOf(row[0]), info.First, info.Head
-		return err
-	})
+	lacks, err := t.mem.streamNames.lacks(t.c, string(name))
+	if err == nil && !lacks {
+		err = t.c.query(context.Background(), streamSQL, []driver.Value{string(name)}, func(row []driver.Value) error {
+			info, err := streamOf(row)
+			s.no, s.first, s.head = intOf(row[0]), info.First, info.Head
+			return err
+		})
+	}
 	if err != nil {
 		return nil, broken(err)
 	}
@@ -90,7 +93,11 @@ func (t *tables) version(key string) (int64, error) {
 		return e.version, nil
 	}
 	version := store.Absent
-	err := t.c.query(context.Background(), "SELECT version FROM metadata WHERE key = ?", []driver.Value{key}, func(row []driver.Value) error {
+	lacks, err := t.mem.entryKeys.lacks(t.c, key)
+	if err != nil || lacks {
+		return version, broken(err)
+	}
+	err = t.c.query(context.Background(), "SELECT version FROM metadata WHERE key = ?", []driver.Value{key}, func(row []driver.Value) error {
 		version = intOf(row[0])
 		return nil
 	})
