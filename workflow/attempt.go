@@ -30,6 +30,7 @@ type taskJob struct {
 	self      actor.Ref[runMessage]
 	scope     runVariables
 	log       runLogHandler
+	logger    slog.Logger
 	context   attemptContext
 	began     time.Time
 
@@ -71,8 +72,9 @@ func (a *runActor) newJob(parent context.Context, ctx *actor.Context[runMessage]
 	j.context.Context, j.context.cancel = context.WithCancelCause(parent)
 	j.task = Task{
 		RunID: r.id, Node: s.id, Iteration: iteration, Attempt: attempt, Key: key, Dir: r.outputDir(),
-		Input: a.input, Log: slog.New(&j.log),
+		Input: a.input, Log: &j.logger,
 	}
+	j.logger = *slog.New(&j.log)
 	return j
 }
 

@@ -44,7 +44,7 @@ type memory struct {
 
 	// What the tables surely lack; the writer's own.
 	streamNames *extents
-	entryKeys  *extents
+	entryKeys   *extents
 }
 
 // trimmed is a part of the tables that is to be deleted.
@@ -101,7 +101,7 @@ func newMemory() *memory {
 		nextGrant: 1,
 
 		streamNames: newExtents("streams", "name"),
-		entryKeys:  newExtents("metadata", "key"),
+		entryKeys:   newExtents("metadata", "key"),
 	}
 }
 
