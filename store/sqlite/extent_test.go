@@ -30,7 +30,7 @@ func TestStreamsInAndBeyondTheTable(t *testing.T) {
 	s := open()
 	defer func() { s.Close() }()
 	heads := map[store.Stream]store.Position{}
-	folds, known := int64(0), 0
+	known := 0
 	for round := range 600 {
 		folder := []string{"", "a/", "a/b/", "a0", "b/"}[random.IntN(5)]
 		name := store.Stream(fmt.Sprintf("%s%02d", folder, random.IntN(40)))
@@ -53,15 +53,11 @@ func TestStreamsInAndBeyondTheTable(t *testing.T) {
 			}
 			delete(heads, name)
 		case 1:
-			folds += s.stats.folds.Load()
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
 			s = open()
 		}
-	}
-	if folds < 5 {
-		t.Errorf("only %d folds", folds)
 	}
 	if known == 0 {
 		t.Error("nothing is known of the names in the table")
