@@ -65,6 +65,7 @@ const (
 	waveMax       = 5000
 	failuresMin   = 5
 	settleDefault = time.Minute
+	settleFirst   = 2 * time.Millisecond // after a wave was sent; then after twice as long each time
 )
 
 // Redrive brings letters back to their queues, each in one commit in which the
@@ -308,7 +309,14 @@ func (d *redriving) settle(ctx context.Context, sent map[store.Queue][]store.Mes
 		return nil
 	}
 	until := time.Now().Add(d.r.Settle)
-	for pause := 10 * time.Millisecond; d.report.Stopped == nil; pause = min(2*pause, time.Second) {
+	for pause := settleFirst; d.report.Stopped == nil; pause = min(2*pause, time.Second) {
+		timer := time.NewTimer(min(pause, time.Until(until))) // also before the first look: nothing is settled yet
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
 		left := 0
 		for q, ids := range sent {
 			open, err := d.look(ctx, q, ids)
@@ -321,13 +329,6 @@ func (d *redriving) settle(ctx context.Context, sent map[store.Queue][]store.Mes
 		d.judge()
 		if left == 0 || !time.Now().Before(until) {
 			return nil
-		}
-		timer := time.NewTimer(min(pause, time.Until(until)))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
 		}
 	}
 	return nil
