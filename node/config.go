@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/secret"
+	"github.com/troupe-dev/troupe/workflow"
 )
 
 // Config is everything a node can be told. Each field names its default, its
@@ -123,7 +124,7 @@ type LogConfig struct {
 	Level slog.Level `yaml:"level"`
 }
 
-// RunsConfig bounds what is kept of finished runs.
+// RunsConfig bounds the runs at a time, and what is kept of finished ones.
 type RunsConfig struct {
 	// Keep is the number of finished runs of each workflow whose record is kept,
 	// and of directories with output; the oldest go first. Default 1,000. At least
@@ -133,6 +134,12 @@ type RunsConfig struct {
 	// MaxActive is the number of runs at the same time that the API starts; another
 	// is refused. Default 1,000. At least 1, at most 1,000,000.
 	MaxActive int `yaml:"max_active"`
+
+	// DeliveriesKnown is how long it is known that a delivery of a trigger has
+	// started a run, so that it starts no other one if it comes again; those of
+	// files are known for ever. Default 720h, which is 30 days. At least 1h, at
+	// most 87600h.
+	DeliveriesKnown time.Duration `yaml:"deliveries_known"`
 }
 
 // WatchConfig holds the watchdog's limits: beyond Memory and CPU it isolates the
@@ -181,7 +188,7 @@ func DefaultConfig() Config {
 		HTTP:            HTTPConfig{Address: "127.0.0.1", Port: 8080},
 		Log:             LogConfig{Level: slog.LevelInfo},
 		Name:            "troupe",
-		Runs:            RunsConfig{Keep: 1_000, MaxActive: 1_000},
+		Runs:            RunsConfig{Keep: 1_000, MaxActive: 1_000, DeliveriesKnown: workflow.DeliveriesKnownDefault},
 		ShutdownTimeout: 30 * time.Second,
 		Store:           StoreConfig{MaxConns: 50, Timeout: 5 * time.Second},
 		Watch: WatchConfig{

@@ -160,6 +160,7 @@ func TestNodeErrors(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
+		{"deliveries", func(c *Config) { c.Runs.DeliveriesKnown = time.Minute }, "runs.deliveries_known: want a duration from 1h to 87600h, got 1m"},
 		{"range", func(c *Config) { c.Runs.Keep = 0 }, "runs.keep: want a whole number from 1 to 1000000, got 0"},
 		{"public", func(c *Config) { c.HTTP.Address = "::" }, "nothing asks who they are"},
 		{"secret", func(c *Config) { c.HTTP.Token = missing }, "http.token: file:" + file + ".none: no such file"},

@@ -28,15 +28,16 @@ import (
 // directory. Runs that were under way when the node ended go on when it starts
 // again. Its methods are safe for concurrent use.
 type Runs struct {
-	demo       bool                 // the demonstration's workflow is deployed, too
-	definition *workflow.Definition // what Start runs; nil: nothing
-	types      *workflow.Registry
-	files      fs.FS  // of definitions that are part of the program
-	name       string // of the node
-	dir        string // holds the directories of the runs
-	keep       int
-	maxActive  int
-	log        *slog.Logger
+	demo            bool                 // the demonstration's workflow is deployed, too
+	definition      *workflow.Definition // what Start runs; nil: nothing
+	types           *workflow.Registry
+	files           fs.FS  // of definitions that are part of the program
+	name            string // of the node
+	dir             string // holds the directories of the runs
+	keep            int
+	deliveriesKnown time.Duration
+	maxActive       int
+	log             *slog.Logger
 
 	watchers sync.WaitGroup // one for each run under way
 	pruning  sync.Mutex
@@ -57,19 +58,20 @@ func newRuns(config Config, options Options, log *slog.Logger) *Runs {
 		dir = absolute // as the engine records it
 	}
 	return &Runs{
-		definition: options.Workflow,
-		demo:       options.Demo,
-		types:      NodeTypes(),
-		files:      options.WorkflowFiles,
-		name:       config.Name,
-		dir:        dir,
-		keep:       config.Runs.Keep,
-		maxActive:  config.Runs.MaxActive,
-		log:        log,
-		busy:       map[string]string{},
-		followed:   map[string]bool{},
-		idle:       make(chan struct{}),
-		released:   make(chan struct{}, 1),
+		definition:      options.Workflow,
+		demo:            options.Demo,
+		types:           NodeTypes(),
+		files:           options.WorkflowFiles,
+		name:            config.Name,
+		dir:             dir,
+		keep:            config.Runs.Keep,
+		maxActive:       config.Runs.MaxActive,
+		deliveriesKnown: config.Runs.DeliveriesKnown,
+		log:             log,
+		busy:            map[string]string{},
+		followed:        map[string]bool{},
+		idle:            make(chan struct{}),
+		released:        make(chan struct{}, 1),
 	}
 }
 
@@ -112,6 +114,7 @@ func (r *Runs) begin(ctx context.Context, patience time.Duration, parent actor.P
 	}
 	engine, err := workflow.Open(opening, parent, s, workflow.EngineOptions{
 		Registry: r.types, Name: "runs", Owner: r.name, OutputDir: r.dir, DirPerRun: true, Files: r.files, Log: r.log,
+		DeliveriesKnown: r.deliveriesKnown,
 	})
 	if err != nil {
 		return err

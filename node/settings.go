@@ -83,6 +83,9 @@ var settings = []setting{
 	{"runs.max_active", "", "runs at the same time", func(c *Config) binding {
 		return &intValue{p: &c.Runs.MaxActive, min: 1, max: 1_000_000}
 	}},
+	{"runs.deliveries_known", "", "time after which a delivery of a trigger that comes again starts another run", func(c *Config) binding {
+		return &durationValue{p: &c.Runs.DeliveriesKnown, min: time.Hour, max: 87_600 * time.Hour}
+	}},
 	{"store.url", "store-url", "PostgreSQL database to keep everything in, or a reference to its URL; empty is a file in the data directory", func(c *Config) binding {
 		return &encodedValue{p: &c.Store.URL, want: wantStoreURL}
 	}},

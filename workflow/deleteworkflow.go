@@ -64,7 +64,7 @@ func (e *Engine) DeleteWorkflow(ctx context.Context, name string, o DeleteOption
 		return out, err
 	}
 	if o.Prune {
-		if err := e.forgetMemories(ctx, name); err != nil {
+		if err := e.forgetMemories(ctx, memoryPrefix+name); err != nil {
 			return out, err
 		}
 	}

@@ -100,7 +100,8 @@
 //
 // Expressions of control, and those in texts of tasks as ${{ … }}, see inputs,
 // steps.ID.output, steps.ID.state, steps.ID.error, run.id, run.key, in a foreach
-// item and index, in a loop iteration and last. They see no rows.
+// item and index, in a loop iteration and last. They see no rows. json(text) is what
+// a text means that is JSON.
 //
 // # Where to look
 //

@@ -18,14 +18,16 @@ const (
 	// MemoryBytesMax bounds each of them, with its key.
 	MemoryBytesMax = 16 << 10
 
-	memoryPrefix = "wf/memory/"
+	memoryPrefix        = "wf/memory/"
+	triggerMemoryPrefix = "wf/trigger-memory/"
 	// memoryPage is how many entries are read or written at a time.
 	memoryPage = 1000
 )
 
 // Memory is what a source knows of earlier runs: small texts by their keys, kept in
 // the store for the workflow and the node, whatever the version and the iteration. A
-// [Journal] is for what belongs to one run.
+// [Journal] is for what belongs to one run. The source of a trigger has one as well,
+// see [TriggerEnv].
 //
 // What comes of a run is to be kept by [Acknowledger], and no sooner: a run that fails
 // then leaves no trace in it. Runs at a time see what the others have kept when they
@@ -39,6 +41,11 @@ type Memory struct {
 // memory is that of a node.
 func (e *Engine) memory(workflow, node string) *Memory {
 	return &Memory{engine: e, prefix: memoryPrefix + workflow + "/" + node + "/"}
+}
+
+// triggerMemory is that of a trigger's source.
+func (e *Engine) triggerMemory(trigger string) *Memory {
+	return &Memory{engine: e, prefix: triggerMemoryPrefix + trigger + "/"}
 }
 
 // memoryEntry is how a text lies in the store. The key of the entry is a digest of
@@ -124,9 +131,10 @@ func (m *Memory) entryKey(key string) string {
 	return m.prefix + hex.EncodeToString(sum[:16])
 }
 
-// forgetMemories removes the memories of a workflow's sources.
-func (e *Engine) forgetMemories(ctx context.Context, workflow string) error {
-	filter := store.EntryFilter{Prefix: memoryPrefix + workflow + "/", Limit: memoryPage}
+// forgetMemories removes the memories whose keys begin so: those of a workflow's
+// sources, or that of a trigger.
+func (e *Engine) forgetMemories(ctx context.Context, prefix string) error {
+	filter := store.EntryFilter{Prefix: prefix + "/", Limit: memoryPage}
 	for {
 		entries, err := e.store.Entries(ctx, filter)
 		if err != nil || len(entries) == 0 {

@@ -52,7 +52,7 @@ func TestMemory(t *testing.T) {
 		t.Errorf("one too many: %v", err)
 	}
 	want(m, "map[a:3]")
-	if err := s.engine.forgetMemories(ctx, "w"); err != nil {
+	if err := s.engine.forgetMemories(ctx, memoryPrefix+"w"); err != nil {
 		t.Fatal(err)
 	}
 	want(m, "map[]")

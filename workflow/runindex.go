@@ -20,6 +20,7 @@ import (
 //	entry  wf/open/ID             it has not ended; when it must be in memory
 //	entry  wf/request/ID          the run that a request started
 //	entry  wf/memory/WORKFLOW/NODE/DIGEST  what a source remembers, see [Memory]
+//	entry  wf/trigger-memory/NAME/DIGEST   what the source of a trigger does
 //	stream workflow/NAME          the versions of a workflow
 //	stream runlog/ID              what the nodes of a run have logged
 //

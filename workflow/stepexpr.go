@@ -34,6 +34,7 @@ type stepProgram struct {
 //	iteration, last    in a loop: the number from 0, and the output of the one before
 //	run.id, run.key    the run
 //	signal             what came with a signal, where one was received
+//	json(text)         what a text means that is JSON
 //	schedule.time      the instant of the schedule that started the run; of a run
 //	                   that none started, when it was started
 type stepVariables interface {
@@ -50,7 +51,7 @@ func newExprEnv(names []string) *cel.Env {
 	options := []cel.EnvOption{
 		ext.Strings(), ext.Math(), ext.Lists(), cel.DefaultUTCTimeZone(true), cel.OptionalTypes(),
 		cel.ParserExpressionSizeLimit(ExprMax), cel.ParserRecursionLimit(100),
-		cel.CrossTypeNumericComparisons(true),
+		cel.CrossTypeNumericComparisons(true), parseFunction(),
 	}
 	for _, name := range names {
 		options = append(options, cel.Variable(name, cel.DynType))
@@ -60,6 +61,18 @@ func newExprEnv(names []string) *cel.Env {
 		panic("workflow: expressions of steps: " + err.Error())
 	}
 	return env
+}
+
+// parseFunction is json(text): what a text means that is JSON, such as an input with
+// the messages of a batch.
+func parseFunction() cel.EnvOption {
+	return cel.Function("json", cel.Overload("json_string_dyn", []*cel.Type{cel.StringType}, cel.DynType, cel.UnaryBinding(func(v ref.Val) ref.Val {
+		text, _ := v.Value().(string)
+		if !json.Valid([]byte(text)) {
+			return types.NewErr("json: the text is no JSON: %.40q", text)
+		}
+		return types.DefaultTypeAdapter.NativeToValue(value(json.RawMessage(text)))
+	})))
 }
 
 // compileStep compiles an expression over what a run knows.

@@ -151,6 +151,9 @@ type TriggerEnv struct {
 	Dir string
 	// Log carries the trigger's name.
 	Log *slog.Logger
+	// Memory is what the source knows from one process to the next. It goes with the
+	// trigger.
+	Memory *Memory
 }
 
 // TriggerType is a type of triggers. C is the struct that the configuration is

@@ -268,7 +268,7 @@ const sourceHealthy = time.Minute
 // Serve serves the source until ctx ends.
 func (s *triggerService) Serve(ctx context.Context) error {
 	name := s.live.plan.Name
-	env := &TriggerEnv{Trigger: name, Dir: s.engine.options.OutputDir, Log: s.engine.log.With("trigger", name)}
+	env := &TriggerEnv{Trigger: name, Dir: s.engine.options.OutputDir, Log: s.engine.log.With("trigger", name), Memory: s.engine.triggerMemory(name)}
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
 		source, err := s.live.plan.Source(env)

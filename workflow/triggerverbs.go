@@ -137,6 +137,7 @@ func (k *triggerKeeper) Receive(ctx *actor.Context[triggerMessage], m triggerMes
 			k.install(ctx, live)
 		}
 		k.loaded = true
+		ctx.After(0, forgetIDs{}) // or a process that never lives long would forget none
 		ctx.Every(forgetEvery, forgetIDs{})
 		select {
 		case <-k.engine.triggers.ready: // after a failure
@@ -401,7 +402,10 @@ func (e *Engine) dropTrigger(ctx context.Context, name string, revision int64) e
 		_, err := e.store.Commit(ctx, &store.Batch{Fence: e.fence, Sets: []store.Set{{Key: triggerPrefix + name, Expected: old.revision, Delete: true}}})
 		return nil, err
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return e.forgetMemories(ctx, triggerMemoryPrefix+name)
 }
 
 // PauseTrigger keeps a trigger from taking anything in. The comment, which may be

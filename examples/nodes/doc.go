@@ -11,6 +11,7 @@
 //	database.yaml    sink.sql, source.sql
 //	http.yaml        source.http, sink.http, task.http
 //	kafka.yaml       sink.kafka, source.kafka
+//	batches.yaml     a trigger that starts a run for each batch of messages of Kafka
 //	posts.yaml       source.webhook
 //	watch.yaml       source.watch
 //	control.yaml     value, branch, loop, foreach, sleep, task.shell

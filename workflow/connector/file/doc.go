@@ -29,9 +29,8 @@
 // node is not there for later ones, unless it changes. That is noted once the sinks
 // of the run have committed ([workflow.Acknowledger]), and kept in the store
 // ([workflow.Memory]): a run that fails leaves its files to the next. Two runs at a
-// time may both take up a new file: give such a node
-//
-//	concurrency: {limit: 1, key: FOLDER}
+// time may both take up a new file, so let one begin after the other has ended, as a
+// schedule does by its overlap policy.
 //
 // Of 100,000 files that are remembered, those that are gone and were taken up longest
 // ago are forgotten first.

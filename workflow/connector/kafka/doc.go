@@ -47,6 +47,24 @@
 // member, is known by topic, partition and offset, or by what dedup says, and starts
 // nothing. While the brokers are away the trigger does not listen, says why, and
 // tries again.
+//
+//	with: {brokers: [localhost:9092], topics: [orders], group: billing, batch: {max: 500, wait: 1s}}
+//	inputs: {orders: "${{ trigger.body }}"}
+//
+// With batch, a run is started for several messages of one partition: for max of
+// them, for what has come in the time wait, or for 1 MiB. The body is the list of
+// them, each with topic, partition, offset, timestamp, key, header and value; the
+// attributes are topic, partition, first and last, which are offsets, and count. The
+// workflow takes them as an input of the type string, in whose expressions
+// json(inputs.orders) is the list.
+//
+// The borders of a batch are kept in the store before its run is started, and its
+// offset is committed before the next batch of the partition begins. So messages that
+// come again make the batch again that they were part of, whatever has come since;
+// it is known by topic, partition and borders, and starts nothing if it has. Only
+// what another store knows, as when the partition was with the trigger of another
+// node for a time, or an offset that an operator has set back further, can start a run
+// with a message that was in one before.
 package kafka
 
 import "github.com/troupe-dev/troupe/workflow"

@@ -31,6 +31,7 @@ type TriggerConfig struct {
 	Topics []string `yaml:"topics,required" doc:"The topics whose messages start runs."`
 	Group  string   `yaml:"group,required" doc:"The group of consumers that shares the partitions; its offsets tell what was taken."`
 	Start  string   `yaml:"start" doc:"Where to begin where the group has committed nothing: earliest or latest."`
+	Batch  *Batch   `yaml:"batch" doc:"A run for several messages of a partition, instead of one for each: {max: 500, wait: 1s}."`
 }
 
 var triggerType = workflow.TriggerType[TriggerConfig]{
@@ -50,6 +51,9 @@ func planTrigger(c *workflow.Check, config TriggerConfig) workflow.TriggerPlan {
 	}
 	if known := []string{startEarliest, startLatest}; !slices.Contains(known, config.Start) {
 		c.Unknown("start", "place to begin", config.Start, known)
+	}
+	if config.Batch != nil {
+		config.Batch.check(c)
 	}
 	return workflow.TriggerPlan{Source: func(env *workflow.TriggerEnv) (workflow.TriggerSource, error) {
 		return &listener{TriggerConfig: config, env: env}, nil
@@ -83,8 +87,16 @@ func (l *listener) Serve(ctx context.Context, deliver workflow.DeliverFunc) erro
 	if err := l.look(ctx); err != nil {
 		return err
 	}
+	take := l.take
+	if l.Batch != nil {
+		b, err := l.batches(ctx)
+		if err != nil {
+			return err
+		}
+		take = b.take
+	}
 	for {
-		if err := l.take(ctx, deliver); err != nil {
+		if err := take(ctx, deliver); err != nil {
 			return err
 		}
 	}
@@ -129,17 +141,24 @@ func (l *listener) take(ctx context.Context, deliver workflow.DeliverFunc) error
 			return failed(ctx, "kafka.Listen", fmt.Sprintf("%s/%d", e.Topic, e.Partition), e.Err)
 		}
 	}
-	taken := l.deliver(ctx, fetches, deliver)
-	if len(taken) == 0 {
-		return ctx.Err()
+	if err := l.commit(ctx, l.deliver(ctx, fetches, deliver)); err != nil {
+		return err
 	}
-	// What was started is committed, also when the trigger is stopped.
+	return ctx.Err()
+}
+
+// commit commits the offsets of messages whose runs are started, also when the
+// trigger is stopped.
+func (l *listener) commit(ctx context.Context, taken []*kgo.Record) error {
+	if len(taken) == 0 {
+		return nil
+	}
 	commit, cancel := l.limited(context.WithoutCancel(ctx))
 	defer cancel()
 	if err := l.client.CommitRecords(commit, taken...); err != nil {
 		return failed(commit, "kafka.Commit", "group "+l.Group, err)
 	}
-	return ctx.Err()
+	return nil
 }
 
 // deliver starts the runs of messages, those of a partition in their order. It
