@@ -65,9 +65,9 @@ func (c *Console) listActivity(ctx context.Context, _ *struct{}) (*answered[Acti
 			one.Last = &runs[0]
 		}
 		switch rollout, err := engine.Rollout(ctx, one.Workflow); {
-		case err == nil:
+		case err == nil && rollout.State != workflow.RolloutNone:
 			one.Rollout = &rollout
-		case fault.CodeOf(err) != fault.NotFound:
+		case err != nil && fault.CodeOf(err) != fault.NotFound: // it was deleted meanwhile
 			return nil, err
 		}
 		list.Workflows = append(list.Workflows, one)

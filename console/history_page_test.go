@@ -141,5 +141,13 @@ func TestHistoryPage(t *testing.T) {
 	}
 	b.until(t, `document.querySelector(".history .count").textContent === "1 of " + `+text(events)+` + " match"`)
 	b.until(t, fmt.Sprintf(`document.querySelectorAll(".event-row").length === 1 && document.querySelector(".event-row").children[0].textContent === %s`, text(events-1)))
+
+	// The timeline reads some pages of it, and goes on when it is told to.
+	b.run(t, "timeline", click(".tab", "Timeline"))
+	if events > 20_000 {
+		b.until(t, `document.querySelector(".timeline .count").textContent.includes("of the first 20,000 events")`)
+		b.run(t, "read on", click(".timeline button", "Read on"))
+	}
+	b.until(t, fmt.Sprintf(`document.querySelector(".timeline .count").textContent.startsWith(%s + " spans")`, text(min(events, 40_000)/2)))
 	clean(t, b)
 }

@@ -197,7 +197,7 @@ func pageMailLooks(t *testing.T, b *browser) {
 func pageMailBulk(t *testing.T, b *browser) {
 	t.Helper()
 	// The letter that was redriven is gone from the list, and its view with it.
-	b.until(t, `document.querySelector("#letter-view").hidden && !document.querySelector('#letter-rows [aria-expanded="true"]')`)
+	b.until(t, `document.querySelector("#letter-view").hidden && !document.querySelector('#letter-rows [aria-expanded="true"]') && document.querySelector("#letters-range").textContent === "1–25 of 29"`)
 	b.run(t, "open a letter", press(`#letter-rows .letter:nth-child(2) button`))
 	b.until(t, `document.querySelector("#letter-rows .letter:nth-child(2) #letter-payload") !== null && !document.querySelector("#letter-view").hidden`)
 	b.run(t, "escape", on(first("#letter-payload"), `e.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }))`))

@@ -108,11 +108,7 @@ func TestRolloutPage(t *testing.T) {
 	}
 	b.run(t, "all workflows", chromedp.Navigate(n.URL()+"workflows"))
 	b.until(t, `document.querySelector("table.workflows .c-rollout")?.textContent === "ended"`)
-	for _, m := range b.said() {
-		if !strings.Contains(m, "status of 404 (Not Found) "+n.URL()+"api/workflows/quick/rollout") { // there is none at first
-			t.Errorf("the browser's console is not clean: %s", m)
-		}
-	}
+	clean(t, b)
 }
 
 // Req W9, W12: a workflow is deleted on its page, and it is said what keeps it.

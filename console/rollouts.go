@@ -15,6 +15,7 @@ func (c *Console) rolloutRoutes() {
 	tags := []string{"workflows"}
 	operation(c, huma.Operation{
 		OperationID: "get-rollout", Method: http.MethodGet, Path: path, Tags: tags, Summary: "The last rollout of a workflow, with figures of each version",
+		Description: "The state is none if the workflow had no rollout yet.",
 	}, c.getRollout)
 	operation(c, huma.Operation{
 		OperationID: "put-rollout", Method: http.MethodPut, Path: path, Tags: tags, Summary: "Begin a rollout: a canary in steps, or a split",

@@ -1,6 +1,8 @@
 package console_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,4 +49,35 @@ func TestSchedulesPage(t *testing.T) {
 		t.Errorf("afterwards: %+v, %v", s.Counts, err)
 	}
 	clean(t, b)
+}
+
+// Req W3, W12: what a workflow defines is shown by its name, and is changed with the
+// workflow only; a long name makes no page wider than the window; an address without a
+// page leads on to those there are.
+func TestDefinedEntriesPage(t *testing.T) {
+	b := newBrowser(t)
+	const long = "a_name_as_long_as_some_that_companies_have_thought_of_for_their_workflows"
+	n := startNode(t, strings.Replace(quick, "quick", long, 1)+`schedules: {daily: {cron: "30 2 * * *", time_zone: Asia/Tokyo, catch_up: 1h30m}}
+triggers: {hook: {kind: webhook, with: {unsigned: true, id_header: X-Id}}}
+`)
+	b.run(t, "open", view(1440, 900, "light"), chromedp.Navigate(n.URL()+"workflows"))
+	b.until(t, fmt.Sprintf(`document.querySelector("table.workflows .c-next a")?.getAttribute("href") === "/schedules/%s:daily"`, long))
+	pagesLook(t, b, "workflows-long", "table.workflows tbody tr")
+	b.run(t, "open the schedule", press("table.workflows .c-next a"))
+	b.until(t, fmt.Sprintf(`location.pathname === "/schedules/%s:daily" && document.querySelectorAll(".instants li").length === 5`, long))
+	changes := `[...document.querySelectorAll(".actions button")].filter(e => e.checkVisibility()).map(e => e.textContent).join()`
+	b.until(t, changes+` === "Run now…,Pause…,Backfill…" && `+seen(".pairs")+`.textContent.includes("Catch-up1 h 30 m")`)
+	b.until(t, `document.querySelector('table[aria-label="Firings"]').checkVisibility() === false`)
+	pagesLook(t, b, "schedule-defined", ".instants li")
+	b.run(t, "open the workflow", click(".pairs a", long))
+	b.until(t, `location.search === "?tab=definition" && document.querySelectorAll(".graph.still .node").length === 1`)
+	pagesLook(t, b, "workflow-long", ".graph.still .node")
+	b.run(t, "open the trigger", chromedp.Navigate(n.URL()+"triggers/"+long+":hook"))
+	b.until(t, changes+` === "Deliver…,Pause…"`)
+	b.until(t, fmt.Sprintf(`[...document.querySelectorAll("dd")].some(e => e.checkVisibility() && e.textContent === %q)`, n.URL()+"api/hooks/"+long+":hook"))
+	pagesLook(t, b, "trigger-defined", ".pairs dd")
+	clean(t, b)
+	b.run(t, "no page", chromedp.Navigate(n.URL()+"nowhere"))
+	b.run(t, "leads on", click("#lost a", "workflows"))
+	b.until(t, `document.querySelectorAll("table.workflows tbody tr").length === 1`)
 }

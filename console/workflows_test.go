@@ -102,7 +102,11 @@ func TestWorkflows(t *testing.T) {
 	}
 	refused(t, f.put(at+"/rollout", `{"candidate":9}`), http.StatusNotFound, "no such version")
 	refused(t, f.put(at+"/rollout", `{"candidat":3}`), http.StatusBadRequest, `did you mean "candidate"?`)
-	refused(t, f.get("/api/workflows/weather/rollout"), http.StatusNotFound, "no rollout")
+	if r := decode[workflow.RolloutInfo](t, f.get("/api/workflows/weather/rollout"), http.StatusOK); r.State != workflow.RolloutNone || r.Workflow != "weather" {
+		t.Errorf("a workflow without a rollout: %+v", r)
+	}
+	refused(t, f.get("/api/workflows/nobody/rollout"), http.StatusNotFound, "nobody")
+	refused(t, f.do(http.MethodDelete, "/api/workflows/weather/rollout", ""), http.StatusNotFound, "no rollout")
 	if v := decode[workflow.Version](t, f.post("/api/workflows", fmt.Sprintf(`{"text":%q,"activate":true}`, fmt.Sprintf(pairText, "four"))), http.StatusCreated); v.Version != 3 || !v.Active {
 		t.Errorf("activated %+v", v)
 	}

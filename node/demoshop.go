@@ -83,15 +83,16 @@ var (
 var demoPrices = map[string]int{"tea": 350, "coffee": 420, "cake": 290}
 
 // The clerk's customers and wishes. Every demoMisspelt-th order is misspelt, while
-// there are fewer than demoLetters dead letters.
+// there are fewer than demoLetters dead letters: less than what the watchdog raises
+// an alert for, so that the demonstration is healthy by itself.
 var (
 	demoCustomers = [...]string{"ada", "grace", "hedy", "joan"}
 	demoWishes    = [...]string{"tea", "coffee", "cake"}
 )
 
 const (
-	demoMisspelt = 10
-	demoLetters  = 12
+	demoMisspelt = 20
+	demoLetters  = 9
 	demoNext     = "shop/next-order" // entry with the number of the clerk's next order
 )
 

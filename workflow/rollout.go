@@ -86,6 +86,7 @@ type RolloutState string
 
 // The states of rollouts.
 const (
+	RolloutNone       RolloutState = "none" // there was none
 	RolloutActive     RolloutState = "active"
 	RolloutCompleted  RolloutState = "completed"   // the candidate is the active version
 	RolloutRolledBack RolloutState = "rolled_back" // by itself: the stable version gets all runs

@@ -174,8 +174,14 @@ func TestRolloutEnds(t *testing.T) {
 	t.Parallel()
 	s := rolloutStage(t, "fine")
 	ctx := context.Background()
-	if _, err := s.engine.Rollout(ctx, "w"); fault.CodeOf(err) != fault.NotFound {
-		t.Errorf("no rollout: %v", err)
+	if info, err := s.engine.Rollout(ctx, "w"); err != nil || info.State != RolloutNone || info.Workflow != "w" {
+		t.Errorf("no rollout: %+v, %v", info, err)
+	}
+	if _, err := s.engine.Rollout(ctx, "x"); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("the rollout of no workflow: %v", err)
+	}
+	if _, err := s.engine.EndRollout(ctx, "w", ""); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("no rollout to end: %v", err)
 	}
 	s.rollout(Rollout{Candidate: 2})
 	if _, err := s.engine.SetRollout(ctx, "w", Rollout{Candidate: 2}); fault.CodeOf(err) != fault.FailedPrecondition {

@@ -138,8 +138,15 @@ func (e *Engine) SetRollout(ctx context.Context, workflow string, r Rollout) (Ro
 }
 
 // Rollout tells how the last rollout of a workflow stands, with all runs counted
-// that have ended. Errors: NOT_FOUND if there was none.
+// that have ended; its state is RolloutNone if there was none.
+// Errors: NOT_FOUND for a workflow.
 func (e *Engine) Rollout(ctx context.Context, workflow string) (RolloutInfo, error) {
+	if e.rollouts.get(workflow) == nil {
+		if _, err := e.active(ctx, workflow); err != nil {
+			return RolloutInfo{}, err
+		}
+		return RolloutInfo{Workflow: workflow, State: RolloutNone, Arms: []RolloutArm{}, Changes: []RolloutChange{}}, nil
+	}
 	entry, err := e.tend(ctx, workflow)
 	if err != nil {
 		return RolloutInfo{}, err

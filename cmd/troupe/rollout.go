@@ -113,6 +113,10 @@ func splitOf(texts []string) ([]workflow.RolloutShare, error) {
 }
 
 func (a *app) printRollout(info *workflow.RolloutInfo) error {
+	if info.State == workflow.RolloutNone {
+		_, err := fmt.Fprintf(a.stdout, "%s has no rollout: new runs begin with the active version\n", printable(info.Workflow))
+		return err
+	}
 	rows := [][]string{{"workflow", printable(info.Workflow)}, {"state", string(info.State)}, {"started", clock(info.Started)}}
 	if info.Candidate > 0 {
 		rows = append(rows, []string{"candidate", fmt.Sprintf("version %d, %d %% of the runs", info.Candidate, info.Percent)})

@@ -87,7 +87,9 @@ func TestReplayOfNode(t *testing.T) {
 			t.Errorf("%s has made version %d active", args, v.Version)
 		}
 	}
-	said(t, run(exitFailed, "workflow", "rollout", "greet").stderr, "no rollout")
+	said(t, run(exitOK, "workflow", "rollout", "greet").stdout, "greet has no rollout")
+	said(t, run(exitOK, "workflow", "rollout", "greet", "-o", "json").stdout, `"state": "none"`)
+	said(t, run(exitFailed, "workflow", "rollout", "greet", "--end").stderr, "no rollout")
 	said(t, run(exitOK, "workflow", "rollout", "greet", "--candidate", "3", "--force").stdout, "version 3, 5 % of the runs")
 	run(exitOK, "workflow", "rollout", "greet", "--end")
 	said(t, run(exitOK, "workflow", "activate", "greet", "3", "--replay", "0").stdout, "version 3")

@@ -122,7 +122,23 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	http.NotFound(w, r)
+	if strings.HasPrefix(r.URL.Path, "/assets/") || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.NotFound(w, r)
+		return
+	}
+	p.index.lost(w, r)
+}
+
+// lost sends the document with the status of an address that has no page: its script
+// says so, between the links to those there are.
+func (a asset) lost(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", a.contentType)
+	w.WriteHeader(http.StatusNotFound)
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(a.body) // the reader may have gone
+	}
 }
 
 func (a asset) send(w http.ResponseWriter, r *http.Request, cache string) {

@@ -87,6 +87,13 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("GET %s: status %d, want 404", target, w.Code)
 		}
 	}
+	// Who comes by a browser gets a page that says so, and leads on.
+	for target, page := range map[string]bool{"/actors": true, "/index.html": true, p + "js/none.js": false} {
+		w := get(t, target, "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+		if has := strings.Contains(w.Body.String(), `id="lost"`); w.Code != http.StatusNotFound || has != page {
+			t.Errorf("GET %s by a browser: status %d, the page: %t, want 404, %t", target, w.Code, has, page)
+		}
+	}
 	w := httptest.NewRecorder()
 	ui.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
 	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {

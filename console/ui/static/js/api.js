@@ -38,6 +38,9 @@ export const del = (path, headers) => request("DELETE", path, undefined, headers
 /** requestId names a request, so that it can be repeated without a second effect. */
 export const requestId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
+/** part encodes a name for use as a part of a URL path. The colon of what a workflow defines may stand there. */
+export const part = (name) => encodeURIComponent(name).replaceAll("%3A", ":");
+
 /** segment encodes a path of an actor for use inside a URL path. */
 export const segment = (path) => path.split("/").map(encodeURIComponent).join("/");
 

@@ -1,7 +1,7 @@
 // What is done to schedules and triggers alike. An entry is either of them.
 
 import { h } from "./dom.js";
-import { del, post } from "./api.js";
+import { del, part, post } from "./api.js";
 import { commandLine } from "./cli.js";
 import { ask } from "./dialog.js";
 import { go } from "./router.js";
@@ -18,7 +18,7 @@ export function pauseButton(kind, entry, texts, changed) {
     fields: [{ name: "comment", label: "Comment", placeholder: "optional", value: "" }],
     cli: ({ comment }) => commandLine("troupe", kind, verb, entry.name, comment && ["--comment", comment]),
     act: async ({ comment }) => {
-      await post(`/api/${kind}s/${encodeURIComponent(entry.name)}/${verb}`, comment ? { comment } : {});
+      await post(`/api/${kind}s/${part(entry.name)}/${verb}`, comment ? { comment } : {});
       changed();
       return entry.paused ? `${entry.name} goes on.` : `${entry.name} is paused.`;
     },
@@ -31,7 +31,7 @@ export function deleteButton(kind, entry, text) {
     title: `Delete ${entry.name}`, label: "Delete", danger: true, text,
     cli: () => commandLine("troupe", kind, "delete", entry.name),
     act: async () => {
-      await del(`/api/${kind}s/${encodeURIComponent(entry.name)}`);
+      await del(`/api/${kind}s/${part(entry.name)}`);
       go(`/${kind}s`);
       return `${entry.name} is deleted.`;
     },

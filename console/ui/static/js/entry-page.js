@@ -1,7 +1,7 @@
 // The page of one schedule or trigger, which is read again while it is on display.
 
 import { h, setText } from "./dom.js";
-import { get } from "./api.js";
+import { get, part } from "./api.js";
 import { Refresher, listen } from "./live.js";
 import { titled } from "./router.js";
 
@@ -58,7 +58,7 @@ export class EntryPage {
     const name = this.#name;
     const { kind } = this.#options;
     try {
-      const entry = await get(`/api/${kind}s/${encodeURIComponent(name)}`);
+      const entry = await get(`/api/${kind}s/${part(name)}`);
       if (name !== this.#name) return;
       this.problem.hidden = true;
       const shown = JSON.stringify([entry.name, entry.revision, entry.paused]);
@@ -72,6 +72,9 @@ export class EntryPage {
     }
   }
 }
+
+/** definedBy says where an entry is changed that is part of a definition. */
+export const definedBy = (entry) => h("span", {}, "by ", h("a", { href: `/workflows/${part(entry.workflow)}?tab=definition` }, entry.workflow), ", and changes with it");
 
 /** pairs fills a list of names and values; those without a value are left out. */
 export function pairs(list, all) {

@@ -50,6 +50,9 @@ export function span(seconds) {
   return `${Math.floor(t / 86400)} d ${two(Math.floor((t % 86400) / 3600))} h`;
 }
 
+/** words is a duration as the API writes it, with spaces and without what is zero: 1h30m0s is 1 h 30 m. */
+export const words = (text) => String(text).replaceAll(/(?<![\d.])0(?:h|m|s)/g, "").replaceAll(/([\d.]+)([a-zµ]+)/g, "$1 $2 ").trim() || "0 s";
+
 /** clock is the local time of day of an ISO date: 14:03:07. */
 export const clock = (iso) => clockFormat.format(new Date(iso));
 

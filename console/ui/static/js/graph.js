@@ -133,7 +133,7 @@ export class Graph {
     ui.state.classList.toggle("turning", n.state === "running" || n.state === "stopping");
     const took = n.duration_ns > 0 && n.state !== "running" ? duration(n.duration_ns / 1e9) : "";
     setText(ui.name, clip(n.id, Math.floor((width - 38) / 7.2)));
-    setText(ui.type, clip(n.type, Math.floor((typeWidth - 22) / 5.5) - took.length));
+    setText(ui.type, clip(n.type, Math.floor((typeWidth - 22) / 5.5) - (took ? took.length + 2 : 0)));
     setText(ui.took, took);
     setText(ui.rows, figures(n));
     setAttr(ui.rows, "data-tone", n.attempt > 1 || n.counts?.failed > 0 ? "warn" : null);

@@ -59,10 +59,7 @@ export class Rollout {
     const name = this.#name;
     if (!name) return;
     try {
-      const [{ versions }, rollout] = await Promise.all([get(`${this.#path()}/versions`), get(`${this.#path()}/rollout`).catch((err) => {
-        if (err.status === 404) return null;
-        throw err;
-      })]);
+      const [{ versions }, rollout] = await Promise.all([get(`${this.#path()}/versions`), get(`${this.#path()}/rollout`)]);
       if (name !== this.#name) return;
       this.#versions = versions;
       this.#draw(rollout);
@@ -78,9 +75,9 @@ export class Rollout {
       h("button", { type: "button", disabled: few, onclick: () => this.#begin() }, "Roll out a version…"),
       h("button", { type: "button", disabled: few, onclick: () => this.#split() }, "Split the runs…"),
     ];
-    const active = r?.state === "active";
+    const active = r.state === "active";
     this.element.replaceChildren(
-      r ? this.#state(r) : h("p", { class: "quiet-text" }, few
+      r.state !== "none" ? this.#state(r) : h("p", { class: "quiet-text" }, few
         ? "There is one version. Deploy a changed definition, and it can be given a small share of the runs first."
         : "All new runs begin with the active version. A rollout gives another one a share of them that grows in steps, and takes it back by itself if it does worse."),
       h("div", { class: "actions start" }, active ? h("button", { type: "button", class: "danger", onclick: () => this.#end(r) }, "End it…") : begin),

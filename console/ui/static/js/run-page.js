@@ -57,7 +57,7 @@ export class RunPage {
       onPick: () => this.#remember(),
     });
     this.head = h("section", { class: "card" },
-      h("header", { class: "card-head" }, this.heading, this.state, this.id, copyButton(() => this.#id), h("span", { class: "spacer" }), this.actions.element),
+      h("header", { class: "card-head" }, this.heading, this.state, h("span", { class: "run-ident" }, this.id, copyButton(() => this.#id)), h("span", { class: "spacer" }), this.actions.element),
       this.facts, this.error, this.waits,
       h("div", { class: "scroll-edge" }, this.graphBox), this.details.element, this.cli);
     this.missing = h("section", { class: "card lost", hidden: true, role: "alert" });

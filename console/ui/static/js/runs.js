@@ -188,7 +188,7 @@ export class RunsPage {
     return h("tr", { class: "run" },
       cell("c-state", badge()),
       h("th", { scope: "row", class: "c-run" }, runLink(r.id)),
-      cell("c-workflow", h("a", { class: "plain", href: `/workflows/${encodeURIComponent(r.workflow)}` }, r.workflow), h("span", { class: "faded" }, ` v${r.version}`)),
+      cell("c-workflow", h("a", { class: "plain", title: r.workflow, href: `/workflows/${encodeURIComponent(r.workflow)}` }, r.workflow), h("span", { class: "faded" }, ` v${r.version}`)),
       cell("c-key", r.key ?? ""), cell("c-trigger", r.trigger ?? ""),
       cell("c-started num", h("time", { datetime: r.started, title: r.started }, moment(r.started))),
       cell("c-took number"), cell("c-rows number"), cell("c-why"));

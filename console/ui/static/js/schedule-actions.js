@@ -1,12 +1,12 @@
 // What a person can do to a schedule.
 
-import { post, requestId } from "./api.js";
+import { part, post, requestId } from "./api.js";
 import { commandLine } from "./cli.js";
 import { ask } from "./dialog.js";
 import { button, pauseButton } from "./entry-actions.js";
 import { go } from "./router.js";
 
-const path = (name, verb) => `/api/schedules/${encodeURIComponent(name)}/${verb}`;
+const path = (name, verb) => `/api/schedules/${part(name)}/${verb}`;
 
 /** scheduleActions are the buttons for a schedule; changed() is called after an action. */
 export function scheduleActions(s, changed) {

@@ -1,7 +1,8 @@
 // The page "Schedules": when workflows run by themselves.
 
 import { h, setAttr, setText } from "./dom.js";
-import { int } from "./format.js";
+import { part } from "./api.js";
+import { int, words } from "./format.js";
 import { command } from "./cli.js";
 import { ListPage, actionsHead, cell } from "./list-page.js";
 import { go } from "./router.js";
@@ -13,8 +14,8 @@ import { scheduleActions } from "./schedule-actions.js";
 /** rhythm says when a schedule is due. */
 export function rhythm(s) {
   if (s.cron) return `${s.cron} · ${s.time_zone || "UTC"}`;
-  if (s.every) return `every ${s.every}`;
-  if (s.delay) return `${s.delay} after the last run`;
+  if (s.every) return `every ${words(s.every)}`;
+  if (s.delay) return `${words(s.delay)} after the last run`;
   return s.at ? `once, ${inZone(s.at, "")}` : "";
 }
 
@@ -41,12 +42,14 @@ function make() {
 export function nameCells(el, entry, path, actions) {
   const [name, workflow] = el.querySelectorAll("a.plain");
   setText(name, entry.name);
-  setAttr(name, "href", `${path}/${encodeURIComponent(entry.name)}`);
+  setAttr(name, "title", entry.name);
+  setAttr(name, "href", `${path}/${part(entry.name)}`);
   const paused = el.querySelector(".state-badge");
   paused.hidden = !entry.paused;
   setBadge(paused, "paused");
   setText(workflow, entry.workflow);
-  setAttr(workflow, "href", `/workflows/${encodeURIComponent(entry.workflow)}`);
+  setAttr(workflow, "title", entry.workflow);
+  setAttr(workflow, "href", `/workflows/${part(entry.workflow)}`);
   const buttons = el.querySelector(".c-actions");
   if (buttons.dataset.paused !== String(Boolean(entry.paused))) {
     buttons.dataset.paused = String(Boolean(entry.paused));

@@ -1,6 +1,6 @@
 // What a person can do to a trigger.
 
-import { post } from "./api.js";
+import { part, post } from "./api.js";
 import { commandLine } from "./cli.js";
 import { ask } from "./dialog.js";
 import { button, pauseButton } from "./entry-actions.js";
@@ -45,7 +45,7 @@ function deliver(t, changed) {
     act: async (v) => {
       const given = pairs(v.more);
       const more = flag === "header" ? { header: Object.fromEntries(given.map(([k, x]) => [k, [x]])) } : { attributes: Object.fromEntries(given) };
-      const { id, repeated } = await post(`/api/triggers/${encodeURIComponent(t.name)}/deliver`, { body: v.body, ...(v.id && { id: v.id }), ...(given.length > 0 && more) });
+      const { id, repeated } = await post(`/api/triggers/${part(t.name)}/deliver`, { body: v.body, ...(v.id && { id: v.id }), ...(given.length > 0 && more) });
       changed();
       go(`/runs/${encodeURIComponent(id)}`);
       return repeated ? "It had come before: this is the run of the first time." : "A run has begun.";

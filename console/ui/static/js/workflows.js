@@ -2,8 +2,8 @@
 // when it runs next.
 
 import { h, setAttr, setText } from "./dom.js";
-import { int, moment } from "./format.js";
-import { get } from "./api.js";
+import { int, moment, plural } from "./format.js";
+import { get, part } from "./api.js";
 import { command } from "./cli.js";
 import { ListPage, cell } from "./list-page.js";
 import { brief } from "./runs.js";
@@ -48,6 +48,7 @@ function make() {
 function update(el, w, a) {
   const name = el.querySelector("th a");
   setText(name, w.workflow);
+  setAttr(name, "title", w.workflow);
   setAttr(name, "href", `/workflows/${encodeURIComponent(w.workflow)}`);
   setText(el.querySelector(".c-version"), `v${w.version}`);
   const shown = JSON.stringify(a ?? null);
@@ -62,7 +63,7 @@ function next(el) {
   const [link, when] = el.querySelector(".c-next").children;
   const [at, schedule] = el.due ?? [];
   setText(link, at ? until(at) : "–");
-  setAttr(link, "href", at ? `/schedules/${encodeURIComponent(schedule)}` : null);
+  setAttr(link, "href", at ? `/schedules/${part(schedule)}` : null);
   setAttr(link, "title", schedule);
   setText(when, at ? inZone(at, "") : "");
 }
@@ -82,7 +83,7 @@ function lastRun(r) {
 
 /** rollout says in a line how far a change is, and how its runs do. */
 function rollout(name, r) {
-  const arms = (r.arms ?? []).map((a) => `v${a.version}: ${int(a.runs)} runs, ${int(a.failed)} failed`).join(" · ");
+  const arms = (r.arms ?? []).map((a) => `v${a.version}: ${plural(a.runs, "run")}, ${int(a.failed)} failed`).join(" · ");
   const share = r.state === "active" ? (r.candidate ? `v${r.candidate} at ${r.percent} %` : "split") : r.state.replace("_", " ");
   return [h("a", { class: "plain", href: `/workflows/${encodeURIComponent(name)}?tab=rollout`, title: [r.reason, arms].filter(Boolean).join("\n") }, share),
     r.state === "active" ? h("span", { class: "faded" }, ` ${arms}`) : null].filter(Boolean);
