@@ -78,6 +78,40 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// Req W1: the end of the context that a flow was started with is never missed,
+// although the flow's own context, which is derived from it, may end first.
+func TestCancelIsNotMissed(t *testing.T) {
+	t.Parallel()
+	l := &lab{write: func(ctx context.Context, _ string, _ Batch) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			d, err := LoadFS(fstest.MapFS{"w.yaml": {Data: []byte(line(1, ""))}}, "w.yaml", LoadOptions{Registry: l.registry()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sys := actor.NewSystem(actor.Options{Logger: slog.New(slog.DiscardHandler)})
+			ctx, cancel := context.WithCancel(context.Background())
+			r, err := startFlowRun(ctx, sys, d, flowOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 5000 { // which are told, too, in any order: it takes a while
+				_, end := context.WithCancel(ctx)
+				defer end()
+			}
+			synctest.Wait()
+			cancel()
+			if info, err := r.Wait(context.Background()); info.State != StateCancelled {
+				t.Errorf("%s: %v", info.State, err)
+			}
+			_ = sys.Stop(context.Background())
+		})
+	}
+}
+
 // A cancel that comes while sinks are being committed is too late.
 func TestCancelWhileCommitting(t *testing.T) {
 	t.Parallel()

@@ -54,9 +54,10 @@ type flow struct {
 	done   chan struct{}
 	claims claims
 
-	mu    sync.Mutex
-	ended bool
-	err   error
+	mu     sync.Mutex
+	ended  bool
+	err    error
+	detach func() bool // from the context that it was started with
 }
 
 // startFlow begins the nodes of a flow as actors below parent. It returns before
@@ -83,9 +84,7 @@ func startFlow(ctx context.Context, parent actor.Parent, definition *Definition,
 		return nil, err
 	}
 	r.ref = ref
-	// Both end with the run: its actor cancels r.ctx.
-	detach := context.AfterFunc(ctx, func() { _ = ref.TryTell(cancelRequested{cause: contextError(ctx)}) })
-	context.AfterFunc(r.ctx, func() { detach() })
+	r.endWith(ctx)
 	// Told only now, so that the handle is complete before a node works.
 	if options.Admit != nil {
 		go r.admit()
@@ -95,6 +94,16 @@ func startFlow(ctx context.Context, parent actor.Parent, definition *Definition,
 		return nil, errors.Join(err, ref.Stop(context.WithoutCancel(ctx)))
 	}
 	return r, nil
+}
+
+// endWith ends the flow when ctx ends. Until the flow has ended, and not only until
+// its own context has: that is derived from ctx and may end a moment before.
+func (r *flow) endWith(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		r.detach = context.AfterFunc(ctx, func() { _ = r.ref.TryTell(cancelRequested{cause: contextError(ctx)}) })
+	}
 }
 
 // admit begins the flow when it is its turn, and lets the next one in when it has
@@ -210,6 +219,9 @@ func (r *flow) finish(o outcome) {
 		return
 	}
 	r.ended, r.err = true, o.err
+	if r.detach != nil {
+		r.detach()
+	}
 	close(r.done)
 	r.changed()
 }
