@@ -99,8 +99,7 @@ func TestCancelIsNotMissed(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 5000 { // which are told, too, in any order: it takes a while
-				_, end := context.WithCancel(ctx)
-				defer end()
+				context.AfterFunc(ctx, func() {})
 			}
 			synctest.Wait()
 			cancel()

@@ -224,12 +224,12 @@ func (r *Run) Definition(ctx context.Context) (*Definition, error) {
 func (r *Run) Wait(ctx context.Context) (RunInfo, error) {
 	ended := r.ended()
 	defer r.stopWaiting(ended)
-	if r.first != nil {
-		if end := r.first.end.Load(); end != nil {
-			return end.result()
-		}
-	}
 	if !r.underWay() {
+		if r.first != nil {
+			if end := r.first.end.Load(); end != nil {
+				return end.result()
+			}
+		}
 		info, err := r.Info(context.WithoutCancel(ctx))
 		if err != nil {
 			return info, err

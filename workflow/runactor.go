@@ -284,6 +284,11 @@ func (a *runActor) decide(ctx *actor.Context[runMessage], f func()) error {
 	f()
 	events, touched := d.taken()
 	err := r.engine.commit(ctx, d.runState, before, events, "")
+	var end *runEnd
+	if err == nil && len(events) > 0 {
+		end = d.end(a.failed)
+		r.end.Store(end) // who sees the final state sees this
+	}
 	r.mu.Unlock()
 	if err != nil {
 		return err
@@ -300,8 +305,6 @@ func (a *runActor) decide(ctx *actor.Context[runMessage], f func()) error {
 	}
 	if len(events) > 0 {
 		r.engine.publish(events)
-		end := d.end(a.failed)
-		r.end.Store(end)
 		r.engine.changed(r.id, end)
 	}
 	r.engine.rooms.put(room, events, touched)

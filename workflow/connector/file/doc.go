@@ -2,11 +2,12 @@
 // that appear in a folder, and the kind file of triggers, which starts a run for
 // each.
 //
-//	type: source.watch                    kind: file
-//	with:                                 with: {folder: /data/in, pattern: "*.csv"}
-//	  folder: /data/in                    inputs: {file: "${{ trigger.attributes.path }}"}
-//	  pattern: "*.csv"
-//	  idle: 1m
+//	type: source.watch
+//	with: {folder: /data/in, pattern: "*.csv", idle: 1m}
+//
+//	kind: file
+//	with: {folder: /data/in, pattern: "*.csv"}
+//	inputs: {file: "${{ trigger.attributes.path }}"}
 //
 // The folder is looked at again and again, which works on network disks as well,
 // where notifications do not. A file counts once its size and time have not

@@ -46,7 +46,7 @@ func (s *stage) wantRows(want string) {
 	for _, row := range s.rows.Rows("out") {
 		got = append(got, row[1].String())
 	}
-	if got := strings.Join(got, " "); got != want {
+	if got := strings.Join(got, ","); got != want {
 		s.t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -86,7 +86,7 @@ func TestWatch(t *testing.T) {
 		s.pass(20 * time.Second)
 		s.write("before.csv", "changed")
 		info := s.ends(run)
-		s.wantRows("before.csv a.csv before.csv")
+		s.wantRows("before.csv,a.csv,before.csv")
 		if took := time.Since(began); took < 70*time.Second || took > 2*time.Minute || info.RowsIn() != 3 {
 			t.Errorf("%d rows after %v", info.RowsIn(), took)
 		}
@@ -106,7 +106,7 @@ func TestWatchEnds(t *testing.T) {
 			s.write(fmt.Sprint(i), "x")
 		}
 		s.ends(s.start("max_files: 3"))
-		s.wantRows("0 1 2")
+		s.wantRows("0,1,2")
 		began := time.Now()
 		s.ends(s.start("pattern: none, for: 1m"))
 		if took := time.Since(began); took < time.Minute || took > 70*time.Second {
@@ -124,7 +124,7 @@ func TestWatchEnds(t *testing.T) {
 			}
 		}
 		s.ends(run)
-		s.wantRows("0 1 2 5 6")
+		s.wantRows("0,1,2,5,6")
 	})
 }
 
@@ -147,7 +147,7 @@ func TestWatchGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.ends(run)
-		s.wantRows("a b c")
+		s.wantRows("a,b,c")
 		if took := time.Since(began); took > 2*time.Minute+10*time.Second {
 			t.Errorf("it took %v", took)
 		}
@@ -171,26 +171,26 @@ func TestWatchRemembers(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.pass(time.Minute)
-		s.wantRows("a b")
+		s.wantRows("a,b")
 		s.close()
 		s.open()
 		s.ends(s.start(with))
-		s.wantRows("a b b c")
+		s.wantRows("a,b,b,c")
 		s.ends(s.start("idle: 10s"))
-		s.wantRows("a b b c a b c")
+		s.wantRows("a,b,b,c,a,b,c")
 		// By content, a copy is no other file, wherever it is.
 		s.ends(s.start("identity: content, recursive: true, " + with))
-		s.wantRows("a b b c a b c a b")
+		s.wantRows("a,b,b,c,a,b,c,a,b")
 		s.write("below/d", "1")
 		s.write("below/e", "333")
 		s.remove("a")
 		s.ends(s.start("identity: content, recursive: true, " + with))
-		s.wantRows("a b b c a b c a b e")
+		s.wantRows("a,b,b,c,a,b,c,a,b,e")
 		if _, err := s.engine.DeleteWorkflow(context.Background(), "watch", workflow.DeleteOptions{Prune: true}); err != nil {
 			t.Fatal(err)
 		}
 		s.ends(s.start(with))
-		s.wantRows("a b b c a b c a b e b c")
+		s.wantRows("a,b,b,c,a,b,c,a,b,e,b,c")
 	})
 }
 
