@@ -15,6 +15,7 @@ import (
 	"github.com/troupe-dev/troupe/workflow"
 	"github.com/troupe-dev/troupe/workflow/connector/console"
 	"github.com/troupe-dev/troupe/workflow/connector/csv"
+	"github.com/troupe-dev/troupe/workflow/connector/file"
 	"github.com/troupe-dev/troupe/workflow/connector/http"
 	"github.com/troupe-dev/troupe/workflow/connector/inbox"
 	"github.com/troupe-dev/troupe/workflow/connector/json"
@@ -32,7 +33,7 @@ func everything() *workflow.Registry {
 	r := workflow.NewRegistry()
 	console.Register(r, os.Stdout)
 	for _, register := range []func(*workflow.Registry){
-		csv.Register, http.Register, inbox.Register, json.Register, kafka.Register, memory.Register, parquet.Register, shell.Register, sql.Register,
+		csv.Register, file.Register, http.Register, inbox.Register, json.Register, kafka.Register, memory.Register, parquet.Register, shell.Register, sql.Register,
 		text.Register, transform.Register,
 	} {
 		register(r)
@@ -74,6 +75,14 @@ func rebuild(t *testing.T, document yamldoc.Tree) *workflow.Builder {
 					built.Default(v)
 				}
 			}
+		case "triggers":
+			for _, trigger := range k.Value.Keys {
+				b.Trigger(trigger.Name, builtTrigger(t, trigger.Value), with(trigger.Value.Get("with")))
+			}
+		case "schedules":
+			for _, schedule := range k.Value.Keys {
+				b.Schedule(schedule.Name, builtSchedule(t, schedule.Value))
+			}
 		case "name", "nodes":
 		default:
 			t.Fatalf("the builder has no %s", k.Name)
@@ -83,6 +92,52 @@ func rebuild(t *testing.T, document yamldoc.Tree) *workflow.Builder {
 	makeNodes(t, &b.Scope, document.Get("nodes"), nodes)
 	wire(document.Get("nodes"), nodes)
 	return b
+}
+
+// builtTrigger is a trigger without its with block.
+func builtTrigger(t *testing.T, v yamldoc.Tree) workflow.Trigger {
+	t.Helper()
+	made := workflow.Trigger{}
+	for _, k := range v.Keys {
+		switch k.Name {
+		case "kind":
+			made.Kind = k.Value.Text
+		case "inputs":
+			made.Inputs = texts(k.Value)
+		case "with":
+		default:
+			t.Fatalf("a trigger of the builder has no %s", k.Name)
+		}
+	}
+	return made
+}
+
+func builtSchedule(t *testing.T, v yamldoc.Tree) workflow.Schedule {
+	t.Helper()
+	made := workflow.Schedule{}
+	for _, k := range v.Keys {
+		switch k.Name {
+		case "cron":
+			made.Cron = k.Value.Text
+		case "every":
+			made.Every = workflow.Duration(duration(t, k.Value))
+		case "overlap":
+			made.Overlap = workflow.Overlap(k.Value.Text)
+		case "inputs":
+			made.Inputs = texts(k.Value)
+		default:
+			t.Fatalf("a schedule of the builder has no %s", k.Name)
+		}
+	}
+	return made
+}
+
+func texts(v yamldoc.Tree) map[string]string {
+	all := map[string]string{}
+	for _, k := range v.Keys {
+		all[k.Name] = k.Value.Text
+	}
+	return all
 }
 
 func makeNodes(t *testing.T, s *workflow.Scope, list yamldoc.Tree, nodes map[string]*workflow.NodeBuilder) {

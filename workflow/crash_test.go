@@ -186,7 +186,7 @@ func crashEngine(t *testing.T, place string, log *os.File) (e *Engine, s store.S
 func crashRollout(t *testing.T, e *Engine) {
 	t.Helper()
 	ctx := context.Background()
-	if _, err := e.Rollout(ctx, "child"); err == nil {
+	if info, err := e.Rollout(ctx, "child"); err == nil && info.State != RolloutNone {
 		return
 	}
 	if _, err := e.SetRollout(ctx, "child", Rollout{Split: []RolloutShare{{1, 50}, {2, 50}}}); err != nil {

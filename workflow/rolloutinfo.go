@@ -141,13 +141,13 @@ func (e *Engine) SetRollout(ctx context.Context, workflow string, r Rollout) (Ro
 // that have ended; its state is RolloutNone if there was none.
 // Errors: NOT_FOUND for a workflow.
 func (e *Engine) Rollout(ctx context.Context, workflow string) (RolloutInfo, error) {
-	if e.rollouts.get(workflow) == nil {
+	entry, err := e.tend(ctx, workflow)
+	if fault.CodeOf(err) == fault.NotFound && entry == nil {
 		if _, err := e.active(ctx, workflow); err != nil {
 			return RolloutInfo{}, err
 		}
 		return RolloutInfo{Workflow: workflow, State: RolloutNone, Arms: []RolloutArm{}, Changes: []RolloutChange{}}, nil
 	}
-	entry, err := e.tend(ctx, workflow)
 	if err != nil {
 		return RolloutInfo{}, err
 	}
