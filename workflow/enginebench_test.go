@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,7 +96,7 @@ func benchTrigger(b *testing.B, open func(b *testing.B) (store.Store, error)) {
 	begun := make(chan time.Time, 1)
 	e, stop := benchEngine(b, open, func() { begun <- time.Now() })
 	defer stop()
-	var total time.Duration
+	took := make([]time.Duration, 0, b.N)
 	b.ResetTimer()
 	for range b.N {
 		start := time.Now()
@@ -103,12 +104,20 @@ func benchTrigger(b *testing.B, open func(b *testing.B) (store.Store, error)) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		total += (<-begun).Sub(start)
+		took = append(took, (<-begun).Sub(start))
 		if _, err := r.Wait(context.Background()); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(total.Microseconds())/float64(b.N), "µs/trigger")
+	reportTimes(b, took, "trigger")
+}
+
+// reportTimes reports the median and the 99th percentile of how long something took.
+func reportTimes(b *testing.B, took []time.Duration, what string) {
+	slices.Sort(took)
+	for name, at := range map[string]int{"p50": len(took) / 2, "p99": len(took) * 99 / 100} {
+		b.ReportMetric(float64(took[at].Nanoseconds())/1e6, name+"-ms/"+what)
+	}
 }
 
 // BenchmarkSteps measures step transitions a second with so many runs at a
@@ -136,12 +145,14 @@ func benchRuns(b *testing.B, open func(b *testing.B) (store.Store, error), workf
 	defer stop()
 	runs := (b.N + steps - 1) / steps
 	var next atomic.Int64
+	took := make([]time.Duration, runs)
 	b.ReportAllocs()
 	b.ResetTimer()
 	var wg sync.WaitGroup
 	for range min(callers, runs) {
 		wg.Go(func() {
-			for next.Add(1) <= int64(runs) {
+			for n := next.Add(1); n <= int64(runs); n = next.Add(1) {
+				start := time.Now()
 				r, err := e.Start(context.Background(), workflow, StartOptions{})
 				if err == nil {
 					_, err = r.Wait(context.Background())
@@ -150,6 +161,7 @@ func benchRuns(b *testing.B, open func(b *testing.B) (store.Store, error), workf
 					b.Error(err)
 					return
 				}
+				took[n-1] = time.Since(start)
 			}
 		})
 	}
@@ -160,6 +172,7 @@ func benchRuns(b *testing.B, open func(b *testing.B) (store.Store, error), workf
 	}
 	b.ReportMetric(float64(done.Load())/b.Elapsed().Seconds(), "steps/s")
 	b.ReportMetric(float64(runs)/b.Elapsed().Seconds(), "runs/s")
+	reportTimes(b, took, "run")
 }
 
 // BenchmarkRecover measures how long the next engine takes until the runs go on
