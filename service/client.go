@@ -55,7 +55,7 @@ func NewClient[S any](to Ref[S], opts ...ClientOption) *Client {
 //	UNIMPLEMENTED        the actor has no such method
 //	INVALID_ARGUMENT     the request can't be sent: it is nil, does not encode or is too large
 //	DEADLINE_EXCEEDED    no answer in time; the handler's context has ended, but it may go on
-//	CANCELED             ctx ended
+//	CANCELED             ctx ended; if it had before the call, nothing was sent
 //	UNAVAILABLE          the actor or the way to it is not available now
 //	RESOURCE_EXHAUSTED   the actor's mailbox is full, if it refuses then
 //	FAILED_PRECONDITION  the callee waits for the caller
@@ -85,6 +85,9 @@ func (c *Client) send(ctx context.Context, call *Call) error {
 	call.Response, call.FromApplication = nil, false
 	if c.target == nil {
 		return actor.ErrNoActor
+	}
+	if err := ctx.Err(); err != nil {
+		return err // not sent: a fast answer could come before the end is looked at
 	}
 	if d, ok := ctx.Deadline(); !ok || time.Until(d) > call.Method.timeout() {
 		bounded, cancel := context.WithTimeout(ctx, call.Method.timeout())

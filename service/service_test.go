@@ -386,6 +386,39 @@ func TestCallErrors(t *testing.T) {
 	})
 }
 
+// quick is a target that answers at once, whatever the context says.
+type quick struct{ calls int }
+
+func (q *quick) Address() string { return "/quick" }
+
+func (q *quick) Call(_ context.Context, c *service.Call) error {
+	q.calls++
+	c.Response = &shop.GetResponse{}
+	return nil
+}
+
+// A call whose context has ended is not sent, so that no answer can overtake the
+// end of its context.
+func TestEndedContextSendsNothing(t *testing.T) {
+	t.Parallel()
+	target := &quick{}
+	c := shop.NewOrdersClient(service.NewRef[shop.OrdersServer](target))
+	if _, err := c.Get(t.Context(), &shop.GetRequest{}); err != nil || target.calls != 1 {
+		t.Fatalf("%d calls: %v", target.calls, err)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	for ctx, code := range map[context.Context]fault.Code{canceled: fault.Canceled, late: fault.DeadlineExceeded} {
+		_, err := c.Get(ctx, &shop.GetRequest{})
+		wantFault(t, err, code)
+	}
+	if target.calls != 1 {
+		t.Errorf("%d calls were sent, want the one before the end", target.calls)
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	run(t, func(s *setup, _ *servicetest.Options) {
