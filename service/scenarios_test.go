@@ -33,13 +33,32 @@ type world struct {
 	states chan servicetest.State
 	mangle func([]byte) []byte // frames on their way to the service; set before a call
 
-	release chan struct{} // lets a runaway go
+	running chan struct{} // closed when a runaway has begun
+	release chan struct{} // lets it go
+}
+
+// untilBegun is a context whose time is up as soon as something has begun.
+type untilBegun struct {
+	context.Context
+
+	begun <-chan struct{}
+}
+
+func (c untilBegun) Done() <-chan struct{} { return c.begun }
+
+func (c untilBegun) Err() error {
+	select {
+	case <-c.begun:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
 }
 
 func newWorld(t *testing.T, change func(*world)) *world {
 	t.Helper()
 	w := &world{
-		disk: &errStore{}, states: make(chan servicetest.State, 10), release: make(chan struct{}),
+		disk: &errStore{}, states: make(chan servicetest.State, 10), running: make(chan struct{}), release: make(chan struct{}),
 		mangle: func(f []byte) []byte { return f },
 	}
 	w.kept = open(t, file(t), func(k *kept) {
@@ -65,6 +84,7 @@ func newWorld(t *testing.T, change func(*world)) *world {
 
 // remote is a client of the actor at a path, on the other side of the link.
 func (w *world) remote(path string, opts ...service.ClientOption) *shop.OrdersClient {
+	opts = append([]service.ClientOption{service.Intercept(patient)}, opts...)
 	return shop.NewOrdersClient(service.Remote[shop.OrdersServer](w.link, path, service.RemoteOptions{Errors: w.spec.Errors}), opts...)
 }
 
@@ -112,7 +132,7 @@ var scenarios = []struct {
 				t.Errorf("the node is down: %v", err)
 			}
 			w.disk.set(nil, nil)
-			res, err := w.remote("/orders").Pay(w.request(t), &shop.PayRequest{Cents: 3}) // the same request
+			res, err := repaired(w.request(t), w.remote("/orders"), &shop.PayRequest{Cents: 3}) // the same request
 			if err != nil || res.GetBalance() != -3 {
 				t.Errorf("after the repair: %v, %v", res, err)
 			}
@@ -215,15 +235,14 @@ var scenarios = []struct {
 		name: "F: the handler takes too long", // F8
 		prepare: func(_ *testing.T, w *world) {
 			w.impl.get = func(ctx context.Context, _ *shop.GetRequest) (*shop.GetResponse, error) {
+				close(w.running)
 				<-ctx.Done() // it is told, and
 				<-w.release  // does not care
 				return nil, ctx.Err()
 			}
 		},
 		fail: func(t *testing.T, w *world) error {
-			ctx, cancel := context.WithTimeout(w.request(t), 20*time.Millisecond)
-			defer cancel()
-			_, err := w.remote("/orders").Get(ctx, &shop.GetRequest{})
+			_, err := w.remote("/orders").Get(untilBegun{w.request(t), w.running}, &shop.GetRequest{})
 			return err
 		},
 		code: fault.DeadlineExceeded, target: "/orders", record: "a handler ignores the end of its context and holds up its worker",

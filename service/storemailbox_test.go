@@ -46,10 +46,11 @@ type kept struct {
 type errStore struct {
 	store.Store
 
-	mu               sync.Mutex
+	mu               sync.RWMutex // held by calls that work, so that none is under way when it fails
 	receive, commits error
 }
 
+// set chooses what calls fail with that begin from now on; there are no others.
 func (s *errStore) set(receive, commits error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,21 +58,19 @@ func (s *errStore) set(receive, commits error) {
 }
 
 func (s *errStore) Receive(ctx context.Context, r store.ReceiveRequest) ([]store.Message, error) {
-	s.mu.Lock()
-	err := s.receive
-	s.mu.Unlock()
-	if err != nil {
-		return nil, err
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.receive != nil {
+		return nil, s.receive
 	}
 	return s.Store.Receive(ctx, r)
 }
 
 func (s *errStore) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
-	s.mu.Lock()
-	err := s.commits
-	s.mu.Unlock()
-	if err != nil {
-		return store.Result{}, err
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.commits != nil {
+		return store.Result{}, s.commits
 	}
 	return s.Store.Commit(ctx, b)
 }
@@ -110,7 +109,29 @@ func (k *kept) close() {
 }
 
 func (k *kept) client(opts ...service.ClientOption) *shop.OrdersClient {
-	return shop.NewOrdersClient(k.ref, opts...)
+	return shop.NewOrdersClient(k.ref, append([]service.ClientOption{service.Intercept(patient)}, opts...)...)
+}
+
+// patient is an interceptor that lets a call take as long as a disk and a loaded
+// machine may, whatever its method says.
+func patient(next service.Handler) service.Handler {
+	return func(ctx context.Context, c *service.Call) error {
+		m := *c.Method
+		m.Timeout = max(m.Timeout, hang)
+		c.Method = &m
+		return next(ctx, c)
+	}
+}
+
+// repaired pays once the store works again. A worker whose look failed before that
+// may tell so to those who ask just after it: they ask again.
+func repaired(ctx context.Context, c *shop.OrdersClient, r *shop.PayRequest) (*shop.PayResponse, error) {
+	for {
+		res, err := c.Pay(ctx, r)
+		if fault.CodeOf(err) != fault.Internal {
+			return res, err
+		}
+	}
 }
 
 // letters are the dead letters of the shop, which can be shown as JSON.
@@ -328,7 +349,7 @@ func TestKeepLetters(t *testing.T) {
 		return bytes.Replace(f, []byte{0x10, 0x91, 0x4e}, []byte{0x12, 0x91, 0x4e}, 1), true
 	}})
 	defer link.Close()
-	c := shop.NewOrdersClient(service.Remote[shop.OrdersServer](link, "/orders", service.RemoteOptions{}))
+	c := shop.NewOrdersClient(service.Remote[shop.OrdersServer](link, "/orders", service.RemoteOptions{}), service.Intercept(patient))
 	trace := actor.Trace{ID: [16]byte{1}, Span: [8]byte{2}}
 	ctx := func(id string) context.Context {
 		return actor.WithTrace(service.WithCallerID(service.WithRequestID(t.Context(), id), "till\n7"), trace)
@@ -449,7 +470,7 @@ func TestStoreFailsToDequeue(t *testing.T) {
 		t.Error(err)
 	}
 	broken.set(nil, nil)
-	if res, err := k.client().Pay(again, &shop.PayRequest{Cents: 3}); err != nil || res.GetBalance() != 3 {
+	if res, err := repaired(again, k.client(), &shop.PayRequest{Cents: 3}); err != nil || res.GetBalance() != 3 {
 		t.Errorf("after the repair: %v, %v", res, err)
 	}
 }

@@ -154,7 +154,7 @@ func (l *Loopback) RoundTrip(ctx context.Context, request []byte) ([]byte, error
 		defer l.serving.Done()
 		defer cancel()
 		defer stop()
-		if answer, ok := l.carry(serve, frame); ok {
+		if answer, ok := l.carry(serve, frame); ok && serve.Err() == nil { // nothing comes over a cut connection, or to one who has left
 			response <- answer
 		}
 	}()
