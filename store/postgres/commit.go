@@ -190,6 +190,9 @@ func (w *writer) try(group []*job) (*plan, error) {
 	var last error
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		p, err := w.once(ctx, group, conflicting(last))
+		if errors.Is(err, errHasty) {
+			p, err = w.once(ctx, group, true)
+		}
 		if err == nil || errors.Is(err, store.ErrOutcomeUnknown) || !lost(err) && !conflicting(err) && ctx.Err() == nil {
 			return p, err
 		}
@@ -201,6 +204,10 @@ func (w *writer) try(group []*job) (*plan, error) {
 		}
 	}
 }
+
+// errHasty is a transaction that was given up, as it had acknowledged messages of
+// a batch that is refused.
+var errHasty = errors.New("to be repeated with care")
 
 // once makes one attempt. An error means that nothing was applied, but for
 // [store.ErrOutcomeUnknown].
@@ -218,6 +225,10 @@ func (w *writer) once(ctx context.Context, group []*job, careful bool) (*plan, e
 	}
 	for _, j := range group {
 		j.result, j.err = p.stage(j.batch)
+		if j.err != nil && p.hasty && len(j.batch.Acks) > 0 {
+			w.rollback(ctx, c.Conn(), nil)
+			return nil, errHasty
+		}
 	}
 	writes := p.writes()
 	if writes.Len() == 0 {

@@ -16,6 +16,24 @@ func OpenVersion(ctx context.Context, address string, o Options, version int) (*
 	return open(ctx, address, o, version)
 }
 
+// Settings are those of the connections of a store.
+func Settings() map[string]string {
+	config, err := configure("postgres://localhost/", Options{}.withDefaults())
+	if err != nil {
+		panic(err)
+	}
+	return config.ConnConfig.RuntimeParams
+}
+
+// Receives are the statements that take messages, with their parameters: queue,
+// messages at most, hold, receipt, owner, bytes at most, and messages to look at.
+func Receives() map[string]string {
+	return map[string]string{
+		"ordered (text, bigint, bigint, bigint, text, bigint, bigint)": takeOrdered,
+		"any_order (text, bigint, bigint, bigint, text, bigint)":       takeAny,
+	}
+}
+
 // Archivable returns the tables that a backup has.
 func Archivable() []string { return archivable }
 

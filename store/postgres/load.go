@@ -19,10 +19,11 @@ const nowMs = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 type loader struct {
 	leases, raised map[store.LeaseName]bool
 	streams        map[store.Stream]bool // to be locked; others are checked when they are written
-	careful        bool                  // lock all of them
+	careful        bool                  // lock all of them, and acknowledged messages
 	cursors        map[cursorKey]bool
 	entries        map[string]bool
 	messages       map[int64]bool
+	acked          map[int64]int64 // messages with their receipts, and nothing else to be done with them
 	letters        map[int64]bool
 	requests       map[requestKey]bool
 	queues         map[store.Queue]bool
@@ -35,12 +36,14 @@ type loader struct {
 // load begins a transaction and reads and locks what the batches of a group
 // depend on, in one round trip. Streams to which events are appended are locked
 // only if careful: most often nobody else appends to them, and if somebody does
-// the write finds out.
+// the write finds out. Messages that are acknowledged are deleted at once, which
+// tells what they were, unless careful: a batch is seldom refused, and if one is
+// the transaction is begun anew.
 func (w *writer) load(ctx context.Context, c *pgx.Conn, group []*job, careful bool) (*plan, error) {
 	l := loader{
 		careful: careful,
 		leases:  map[store.LeaseName]bool{}, raised: map[store.LeaseName]bool{}, streams: map[store.Stream]bool{},
-		cursors: map[cursorKey]bool{}, entries: map[string]bool{}, messages: map[int64]bool{},
+		cursors: map[cursorKey]bool{}, entries: map[string]bool{}, messages: map[int64]bool{}, acked: map[int64]int64{},
 		letters: map[int64]bool{}, requests: map[requestKey]bool{}, queues: map[store.Queue]bool{},
 	}
 	for _, j := range group {
@@ -116,7 +119,7 @@ func (l *loader) collect(b *store.Batch) {
 		l.entries[b.Sets[i].Key] = true
 	}
 	for i := range b.Acks {
-		l.messages[int64(b.Acks[i].Receipt.ID)] = true
+		l.ack(b.Acks[i].Receipt)
 	}
 	for i := range b.Nacks {
 		l.messages[int64(b.Nacks[i].Receipt.ID)] = true
@@ -184,6 +187,16 @@ func (l *loader) journal(p *plan) {
 	}
 }
 
+// ack notes that a message is acknowledged.
+func (l *loader) ack(r store.Receipt) {
+	id := int64(r.ID)
+	if grant, twice := l.acked[id]; twice && grant != r.Grant || l.careful {
+		l.messages[id] = true // one of them is wrong
+		return
+	}
+	l.acked[id] = r.Grant
+}
+
 // stream notes that a stream is needed, and whether it must be locked.
 func (l *loader) stream(name store.Stream, lock bool) {
 	l.streams[name] = l.streams[name] || lock || l.careful
@@ -218,16 +231,7 @@ func (l *loader) streamRows(p *plan) {
 
 // queueing queries messages, letters, requests, queues and new numbers.
 func (l *loader) queueing(p *plan) {
-	if len(l.messages) > 0 {
-		l.query(func(r pgx.Rows) error {
-			var id store.MessageID
-			var m messageRow
-			err := r.Scan(&id, &m.queue, &m.priority, &m.key, &m.receipt, &m.attempts, &m.dedup, &m.requestID)
-			p.messages[id] = &m
-			return err
-		}, `SELECT id, queue, priority, sender_key, receipt, attempts, dedup, request_id
-			FROM message WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE`, slices.Sorted(maps.Keys(l.messages)))
-	}
+	l.messageRows(p)
 	if len(l.letters) > 0 {
 		l.query(func(r pgx.Rows) error {
 			var id store.LetterID
@@ -270,6 +274,36 @@ func (l *loader) queueing(p *plan) {
 			p.ids = append(p.ids, id)
 			return err
 		}, "SELECT nextval('message_id') FROM generate_series(1, $1::int)", l.ids)
+	}
+}
+
+// messageRows queries messages, and deletes those that are only acknowledged. Of
+// two messages neither can have the other's receipt: a receipt is of one call that
+// received both, before this transaction began.
+func (l *loader) messageRows(p *plan) {
+	maps.DeleteFunc(l.acked, func(id, _ int64) bool { return l.messages[id] })
+	scan := func(gone bool) func(pgx.Rows) error {
+		return func(r pgx.Rows) error {
+			var id store.MessageID
+			m := messageRow{gone: gone}
+			err := r.Scan(&id, &m.queue, &m.priority, &m.key, &m.receipt, &m.attempts, &m.dedup, &m.requestID)
+			p.messages[id] = &m
+			return err
+		}
+	}
+	const columns = "id, queue, priority, sender_key, receipt, attempts, dedup, request_id"
+	if len(l.acked) > 0 {
+		grants := map[int64]bool{}
+		for _, grant := range l.acked {
+			grants[grant] = true
+		}
+		p.hasty = true
+		l.query(scan(true), "DELETE FROM message WHERE id = ANY($1::bigint[]) AND receipt = ANY($2::bigint[]) RETURNING "+columns,
+			slices.Sorted(maps.Keys(l.acked)), slices.Sorted(maps.Keys(grants)))
+	}
+	if len(l.messages) > 0 {
+		l.query(scan(false), "SELECT "+columns+" FROM message WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
+			slices.Sorted(maps.Keys(l.messages)))
 	}
 }
 

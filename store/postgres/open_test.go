@@ -71,6 +71,7 @@ func TestMigrations(t *testing.T) {
 // waiting puts a message into a queue, as software of each version did.
 var waiting = map[int]string{
 	1: "INSERT INTO queue (name, size) VALUES ('q', 1);" + waitingMessage,
+	2: "INSERT INTO queue (name, shard, size) VALUES ('q', 3, 1);" + waitingMessage,
 }
 
 const waitingMessage = `INSERT INTO message (id, queue, priority, sender_key, time, due, held, receipt, owner, attempts, last_error, dedup,

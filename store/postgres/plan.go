@@ -27,6 +27,7 @@ type plan struct {
 	queues   map[store.Queue]*queueRow
 	puts     []*newMessage
 	changed  bool
+	hasty    bool // messages were deleted that batches acknowledge, though these may be refused
 
 	undo []func()
 }
@@ -75,6 +76,7 @@ type (
 		dedup     int64
 		requestID string
 
+		gone   bool // deleted when it was loaded
 		done   bool
 		bury   *store.Bury
 		nacked bool

@@ -35,57 +35,55 @@ const (
 	// than a sync for each receive. A commit that comes later syncs it too.
 	unsynced = "SELECT set_config('synchronous_commit', 'off', true)"
 
-	reclaim = `UPDATE message SET due = 0, held = false, owner = '' WHERE id IN (
-		SELECT id FROM message WHERE due > 0 AND due <= ` + nowOnce + ` ORDER BY due LIMIT $1 FOR UPDATE SKIP LOCKED)`
+	reclaim = `UPDATE message SET due = 0, held = false, owner = '' WHERE id = ANY(ARRAY(
+		SELECT id FROM message WHERE due > 0 AND due <= ` + nowOnce + ` ORDER BY due LIMIT $1 FOR UPDATE SKIP LOCKED))`
 
-	hold = `UPDATE message m SET due = ` + nowOnce + ` + $3, held = true, receipt = $4, owner = $5, attempts = m.attempts + 1
-		FROM taken WHERE m.id = taken.id RETURNING ` + messageColumns
+	// The ids go through an array, and due is asked for in a way that the index of
+	// those that are ready does not fit: with a join, or that index, a plan made
+	// while the queue was empty looks for all found messages with each that is
+	// ready. If one of them is not as it was found, none is taken.
+	hold = `, taken AS (
+			UPDATE message m SET due = ` + nowOnce + ` + $3, held = true, receipt = $4, owner = $5, attempts = m.attempts + 1
+			WHERE m.id = ANY(ARRAY(SELECT id FROM found)) AND m.due <= 0 RETURNING ` + messageColumns + `
+		) SELECT *, 1 / (CASE WHEN (SELECT count(*) FROM taken) = (SELECT count(*) FROM found) THEN 1 ELSE 0 END) FROM taken`
 
-	takeAny = `WITH found AS MATERIALIZED (
+	// No more payload than $6, but for the first message.
+	fitting = `found AS MATERIALIZED (
+			SELECT id FROM (
+				SELECT id, sum(size) OVER (ORDER BY priority DESC, id ROWS UNBOUNDED PRECEDING) - size AS before FROM ready
+			) AS r WHERE before < $6
+		)`
+
+	takeAny = `WITH ready AS MATERIALIZED (
 			SELECT id, priority, length(raw_bytes) AS size FROM message
 			WHERE queue = $1 AND due = 0 ORDER BY priority DESC, id LIMIT $2 FOR UPDATE SKIP LOCKED
-		), taken AS (
-			SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY priority DESC, id) - size AS before FROM found) AS f WHERE before < $6
-		) ` + hold
+		), ` + fitting + hold
 
-	// Those that are ready and not behind one of their key that is not.
-	findOrdered = `SELECT id FROM message WHERE queue = $1 AND due = 0 AND id IN (
-			SELECT id FROM (
-				SELECT id, priority, sender_key FROM message WHERE queue = $1 AND due = 0 ORDER BY priority DESC, id LIMIT $3
+	// Those that are ready and not behind one of their key that is not. Nobody
+	// else receives meanwhile, and a message that is given back meanwhile is not
+	// as it was found. The conditions on b fit one index only.
+	takeOrdered = `WITH ready AS MATERIALIZED (
+			SELECT id, priority, size FROM (
+				SELECT id, priority, sender_key, length(raw_bytes) AS size FROM message
+				WHERE queue = $1 AND due = 0 ORDER BY priority DESC, id LIMIT $7
 			) AS r
 			WHERE sender_key = '' OR NOT EXISTS (
-				SELECT FROM message b WHERE b.queue = $1 AND b.sender_key = r.sender_key AND b.sender_key <> ''
-				AND b.priority = r.priority AND b.id < r.id AND b.due > 0)
+				SELECT FROM message b WHERE b.queue = $1 AND b.sender_key = r.sender_key AND b.priority = r.priority
+				AND b.id + 0 < r.id AND b.due + 0 > 0)
 			ORDER BY priority DESC, id LIMIT $2
-		) ORDER BY priority DESC, id FOR UPDATE`
-
-	// While those were locked others may have been given back: what comes before
-	// them now must be among them.
-	takeOrdered = `WITH found AS MATERIALIZED (
-			SELECT id, priority, sender_key, length(raw_bytes) AS size FROM message WHERE id = ANY($2::bigint[])
-		), keys AS MATERIALIZED (
-			SELECT DISTINCT priority, sender_key FROM found WHERE sender_key <> ''
-		), fronts AS MATERIALIZED (
-			SELECT priority, sender_key, (
-				SELECT b.id FROM message b WHERE b.queue = $1 AND b.sender_key = keys.sender_key AND b.sender_key <> ''
-				AND b.priority = keys.priority AND b.id <> ALL ($2::bigint[]) ORDER BY b.id LIMIT 1
-			) AS first FROM keys
-		), taken AS (
-			SELECT f.id FROM (
-				SELECT *, sum(size) OVER (ORDER BY priority DESC, id) - size AS before FROM found
-			) AS f LEFT JOIN fronts ON fronts.priority = f.priority AND fronts.sender_key = f.sender_key
-			WHERE f.before < $6 AND (fronts.first IS NULL OR f.id < fronts.first)
-		) ` + hold
+		), ` + fitting + hold
 )
 
 const messageColumns = `m.id, m.queue, m.priority, m.sender_key, m.time, m.due, m.held, m.receipt, m.owner, m.attempts, m.last_error,
 	m.trace_id, m.span_id, m.request_id, m.caller_id, m.target_id, m.payload_type, m.raw_bytes, m.meta, m.sum`
 
-func scanMessage(row pgx.Row) (m store.Message, held bool, err error) {
+func scanMessage(row pgx.Row, more ...any) (m store.Message, held bool, err error) {
 	var put, due, sum int64
 	var priority int16
-	err = row.Scan(&m.ID, &m.Queue, &priority, &m.Key, &put, &due, &held, &m.Receipt.Grant, &m.Owner, &m.Attempts, &m.LastError,
-		&m.TraceID, &m.SpanID, &m.RequestID, &m.CallerID, &m.TargetID, &m.Type, &m.Data, &m.Meta, &sum)
+	err = row.Scan(append([]any{
+		&m.ID, &m.Queue, &priority, &m.Key, &put, &due, &held, &m.Receipt.Grant, &m.Owner, &m.Attempts, &m.LastError,
+		&m.TraceID, &m.SpanID, &m.RequestID, &m.CallerID, &m.TargetID, &m.Type, &m.Data, &m.Meta, &sum,
+	}, more...)...)
 	if err != nil {
 		return store.Message{}, false, err
 	}
@@ -124,12 +122,10 @@ func (s *Store) Receive(ctx context.Context, r store.ReceiveRequest) ([]store.Me
 // receive makes one attempt. More tells that there may be messages whose time is
 // over beyond those that it has looked at.
 func receive(ctx context.Context, c *pgx.Conn, r store.ReceiveRequest) (got []store.Message, more bool, err error) {
-	lock, first := lockShared, takeAny
-	grant := rand.Int64N(1<<62) + 1
-	args := []any{string(r.Queue), r.Max, ceilMilli(r.Hold), grant, r.Owner, receiveBytes}
-	firstArgs := args
+	lock, take := lockShared, takeAny
+	args := []any{string(r.Queue), r.Max, ceilMilli(r.Hold), rand.Int64N(1<<62) + 1, r.Owner, receiveBytes}
 	if r.Ordered {
-		lock, first, firstArgs = lockExclusive, findOrdered, []any{string(r.Queue), r.Max, r.Max + blockedMax}
+		lock, take, args = lockExclusive, takeOrdered, append(args, r.Max+blockedMax)
 	}
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
@@ -139,24 +135,7 @@ func receive(ctx context.Context, c *pgx.Conn, r store.ReceiveRequest) (got []st
 		more = tag.RowsAffected() == reclaimMax
 		return nil
 	})
-	var ids []int64
-	b.Queue(first, firstArgs...).Query(func(rows pgx.Rows) (err error) {
-		if r.Ordered {
-			ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
-			return err
-		}
-		got, err = taken(rows)
-		return err
-	})
-	if !r.Ordered {
-		b.Queue("COMMIT")
-	}
-	if err := c.SendBatch(ctx, b).Close(); err != nil || !r.Ordered {
-		return got, more, ended(ctx, c, err)
-	}
-	args[1] = ids
-	b = &pgx.Batch{}
-	b.Queue(takeOrdered, args...).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(take, args...).Query(func(rows pgx.Rows) (err error) {
 		got, err = taken(rows)
 		return err
 	})
@@ -179,7 +158,7 @@ func taken(rows pgx.Rows) ([]store.Message, error) {
 	defer rows.Close()
 	var got []store.Message
 	for rows.Next() {
-		m, _, err := scanMessage(rows)
+		m, _, err := scanMessage(rows, new(int32)) // the check that there are all
 		if err != nil {
 			return nil, err
 		}
@@ -250,11 +229,15 @@ func (s *Store) Messages(ctx context.Context, f store.MessageFilter) ([]store.Me
 			m.Owner = ""
 		}
 		return m, err
-	}, `SELECT `+messageColumns+` FROM (
-			SELECT id, queue, priority, sender_key, time, CASE WHEN due <= now THEN 0 ELSE due END AS due, held AND due > now AS held,
-				receipt, owner, attempts, last_error, trace_id, span_id, request_id, caller_id, target_id, payload_type, raw_bytes, meta, sum
-			FROM message, (SELECT `+nowMs+` AS now) AS clock WHERE queue = $1 AND id > $2 ORDER BY id LIMIT $3
-		) AS m ORDER BY m.id`, string(f.Queue), int64(f.After), limit)
+	}, `WITH m AS (
+			(SELECT * FROM message WHERE queue = $1 AND id > $2 AND due = 0 AND priority = 1 ORDER BY id LIMIT $3)
+			UNION ALL (SELECT * FROM message WHERE queue = $1 AND id > $2 AND due = 0 AND priority = 0 ORDER BY id LIMIT $3)
+			UNION ALL (SELECT * FROM message WHERE queue = $1 AND id + 0 > $2 AND due + 0 > 0 ORDER BY id LIMIT $3)
+			ORDER BY id LIMIT $3
+		)
+		SELECT id, queue, priority, sender_key, time, CASE WHEN due <= now THEN 0 ELSE due END, held AND due > now,
+			receipt, owner, attempts, last_error, trace_id, span_id, request_id, caller_id, target_id, payload_type, raw_bytes, meta, sum
+		FROM m, (SELECT `+nowMs+` AS now) AS clock ORDER BY id`, string(f.Queue), int64(f.After), limit)
 }
 
 // QueueStats implements [store.Queues].
@@ -275,7 +258,8 @@ func (s *Store) QueueStats(ctx context.Context, f store.QueueFilter) ([]store.Qu
 		) AS q CROSS JOIN (SELECT `+nowMs+` AS now) AS clock CROSS JOIN LATERAL (
 			SELECT count(*) FILTER (WHERE due <= now) AS ready, count(*) FILTER (WHERE due > now AND held) AS held,
 				count(*) FILTER (WHERE due > now AND NOT held) AS delayed, coalesce(min(time), 0) AS oldest
-			FROM message WHERE queue = q.name
+			FROM (SELECT due, held, time FROM message WHERE queue = q.name AND due = 0
+				UNION ALL SELECT due, held, time FROM message WHERE queue = q.name AND due + 0 > 0) AS all_of_it
 		) AS m ORDER BY q.name`, string(f.Prefix), string(f.After), behind(string(f.Prefix)), limit)
 }
 

@@ -246,6 +246,7 @@ func (p *plan) writeMessages(b *pgx.Batch) {
 			texts, codes = append(texts, store.CleanText(m.bury.Reason, p.limits.MetaBytes)), append(codes, m.bury.Code)
 		}
 		switch {
+		case m.gone:
 		case m.done:
 			done = append(done, int64(id))
 		case m.nacked:
