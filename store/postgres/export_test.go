@@ -25,12 +25,13 @@ func Settings() map[string]string {
 	return config.ConnConfig.RuntimeParams
 }
 
-// Receives are the statements that take messages, with their parameters: queue,
-// messages at most, hold, receipt, owner, bytes at most, and messages to look at.
+// Receives are the statements that take messages. Their parameters are queue,
+// messages at most, hold, receipt, owner, bytes at most, and, if ordered, how many
+// to look at.
 func Receives() map[string]string {
 	return map[string]string{
-		"ordered (text, bigint, bigint, bigint, text, bigint, bigint)": takeOrdered,
-		"any_order (text, bigint, bigint, bigint, text, bigint)":       takeAny,
+		"ordered":   takeOrdered,
+		"any_order": takeAny,
 	}
 }
 

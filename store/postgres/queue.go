@@ -28,12 +28,13 @@ const nowOnce = "(SELECT " + nowMs + ")"
 const (
 	// Receives share the lock of their queue; one that is ordered has it alone,
 	// so that it sees what all others hold.
-	lockShared    = "SELECT pg_advisory_xact_lock_shared(hashtextextended('troupe queue ' || $1, 0))"
-	lockExclusive = "SELECT pg_advisory_xact_lock(hashtextextended('troupe queue ' || $1, 0))"
-
 	// An attempt that is not counted after a crash of the server does less harm
 	// than a sync for each receive. A commit that comes later syncs it too.
-	unsynced = "SELECT set_config('synchronous_commit', 'off', true)"
+	lockShared    = "SELECT pg_advisory_xact_lock_shared(hashtextextended('troupe queue ' || $1, 0)), " + unsynced
+	lockExclusive = "SELECT pg_advisory_xact_lock(hashtextextended('troupe queue ' || $1, 0)), " + unsynced
+
+	// The transaction is not waited for until it is on disk.
+	unsynced = "set_config('synchronous_commit', 'off', true)"
 
 	reclaim = `UPDATE message SET due = 0, held = false, owner = '' WHERE id = ANY(ARRAY(
 		SELECT id FROM message WHERE due > 0 AND due <= ` + nowOnce + ` ORDER BY due LIMIT $1 FOR UPDATE SKIP LOCKED))`
@@ -127,9 +128,7 @@ func receive(ctx context.Context, c *pgx.Conn, r store.ReceiveRequest) (got []st
 	if r.Ordered {
 		lock, take, args = lockExclusive, takeOrdered, append(args, r.Max+blockedMax)
 	}
-	b := &pgx.Batch{}
-	b.Queue("BEGIN")
-	b.Queue(unsynced)
+	b := &pgx.Batch{} // which is a transaction
 	b.Queue(lock, string(r.Queue))
 	b.Queue(reclaim, reclaimMax).Exec(func(tag pgconn.CommandTag) error {
 		more = tag.RowsAffected() == reclaimMax
@@ -139,19 +138,8 @@ func receive(ctx context.Context, c *pgx.Conn, r store.ReceiveRequest) (got []st
 		got, err = taken(rows)
 		return err
 	})
-	b.Queue("COMMIT")
 	err = c.SendBatch(ctx, b).Close()
-	return got, more, ended(ctx, c, err)
-}
-
-// ended rolls back a transaction that failed.
-func ended(ctx context.Context, c *pgx.Conn, err error) error {
-	if err != nil && !c.IsClosed() {
-		if _, e := c.Exec(ctx, "ROLLBACK"); e != nil {
-			_ = c.Close(ctx)
-		}
-	}
-	return err
+	return got, more, err
 }
 
 func taken(rows pgx.Rows) ([]store.Message, error) {

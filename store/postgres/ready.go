@@ -237,15 +237,11 @@ func (h *hub) tell() {
 		for text := range out {
 			payloads = append(payloads, h.s.id+text)
 		}
-		b := &pgx.Batch{}
-		b.Queue("BEGIN")
-		b.Queue(unsynced)
-		b.Queue("SELECT pg_notify($1, p) FROM unnest($2::text[]) AS p", h.channel, payloads)
-		b.Queue("COMMIT")
 		ctx, cancel := context.WithTimeout(h.s.ctx, h.s.options.Timeout)
 		// Lost with the connection, if it is: the poll of the others is the net.
 		_ = h.s.attempt(ctx, func(ctx context.Context, c *pgx.Conn) error {
-			return ended(ctx, c, c.SendBatch(ctx, b).Close())
+			_, err := c.Exec(ctx, "SELECT pg_notify($1, p), "+unsynced+" FROM unnest($2::text[]) AS p", h.channel, payloads)
+			return err
 		})
 		cancel()
 	}
