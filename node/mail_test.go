@@ -278,7 +278,7 @@ func TestStopRedrive(t *testing.T) {
 	}
 	d.tell(t, weights...)
 	awaitLetters(t, n.Mail(), len(weights))
-	begun, err := n.Mail().Redrive(t.Context(), console.RedriveRequest{LetterChoice: console.LetterChoice{All: true}, Rate: 1, FailShare: 1})
+	begun, err := n.Mail().Redrive(t.Context(), console.RedriveRequest{LetterChoice: console.LetterChoice{All: true}, Rate: 0.01, FailShare: 1})
 	if err != nil || begun.Total != int64(len(weights)) {
 		t.Fatalf("%+v, %v", begun, err)
 	}

@@ -32,12 +32,13 @@ type figures struct {
 
 	retried, buried, failed atomic.Uint64
 
-	mu      sync.Mutex
-	pending chan struct{} // closed when the store has been read; nil while nobody does
-	latest  storeFigures
-	err     error // why latest is older than it should be
-	next    time.Time
-	byQueue map[store.Queue]*queueEvents
+	mu       sync.Mutex
+	pending  chan struct{} // closed when the store has been read; nil while nobody does
+	latest   storeFigures
+	err      error // why latest is older than it should be
+	next     time.Time
+	changing bool // something has changed since the reading under way began
+	byQueue  map[store.Queue]*queueEvents
 }
 
 // storeFigures are what the store said.
@@ -57,7 +58,7 @@ type queueEvents struct{ retried, buried, failed atomic.Uint64 }
 func (f *figures) read(ctx context.Context, s store.Store) (storeFigures, error) {
 	f.mu.Lock()
 	if f.pending == nil && !time.Now().Before(f.next) {
-		f.pending = make(chan struct{})
+		f.pending, f.changing = make(chan struct{}), false
 		// Whoever asked first may go while others wait; it is bounded by its own time.
 		go f.refresh(context.WithoutCancel(ctx), s, f.pending)
 	}
@@ -93,6 +94,9 @@ func (f *figures) refresh(ctx context.Context, s store.Store, done chan struct{}
 		f.latest = read
 	}
 	f.err, f.next, f.pending = err, time.Now().Add(max(figuresAge, figuresShare*took)), nil
+	if f.changing { // and may not be in what was read
+		f.next = time.Unix(1, 0)
+	}
 	close(done)
 }
 
@@ -113,7 +117,7 @@ func (f *figures) changed() {
 	f.changes.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.next.IsZero() {
+	if f.changing = true; !f.next.IsZero() {
 		f.next = time.Unix(1, 0)
 	}
 }

@@ -24,7 +24,7 @@ func postgresConfig(t *testing.T) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Store.URL, c.Store.MaxConns, c.Store.Timeout = url, 3, time.Second
+	c.Store.URL, c.Store.MaxConns = url, 3
 	return c
 }
 

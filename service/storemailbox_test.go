@@ -26,7 +26,7 @@ import (
 )
 
 // hang bounds what should come at once.
-const hang = 30 * time.Second
+const hang = 2 * time.Minute
 
 // kept is a shop whose durable methods are kept in a SQLite file.
 type kept struct {

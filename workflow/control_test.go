@@ -497,7 +497,7 @@ func TestConcurrencyLimit(t *testing.T) {
 		select {
 		case pair <- struct{}{}:
 		case <-pair:
-		case <-time.After(10 * time.Second):
+		case <-time.After(hang):
 			return nil, errors.New("alone")
 		}
 		return nil, nil

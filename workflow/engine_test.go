@@ -127,9 +127,12 @@ func (s *stage) start(text string, o StartOptions) *Run {
 	return r
 }
 
+// hang is a net for what does not come; a slow disk may take its time.
+const hang = 5 * time.Minute
+
 func (s *stage) wait(r *Run) (RunInfo, error) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
 	defer cancel()
 	info, err := r.Wait(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {

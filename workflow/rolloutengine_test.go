@@ -329,7 +329,7 @@ func TestRolloutStepDue(t *testing.T) {
 	for version := int64(0); version != 2; {
 		version = s.run(StartOptions{})
 	}
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), hang)
 	defer stop()
 	for s.engine.rollouts.get("w").state.Step == 0 {
 		select {

@@ -20,7 +20,7 @@ func (s *stage) logged(r *Run, right func(lines []LogLine) bool) []LogLine {
 	s.t.Helper()
 	changes, stop := r.Changes()
 	defer stop()
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(hang); ; {
 		var lines []LogLine
 		for f := (LogFilter{Limit: 5_000}); ; {
 			page, next, err := r.Logs(context.Background(), f)

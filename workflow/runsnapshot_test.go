@@ -160,7 +160,7 @@ func (s *stage) until(r *Run, right func(info RunInfo) bool) {
 	s.t.Helper()
 	changes, stop := r.Changes()
 	defer stop()
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(hang); ; {
 		info, err := r.Info(context.Background())
 		if err != nil {
 			s.t.Fatal(err)

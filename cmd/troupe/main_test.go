@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +37,7 @@ func buildAndRun(m *testing.M) int {
 }
 
 // testTimeout bounds everything that a test waits for.
-const testTimeout = 60 * time.Second
+const testTimeout = 3 * time.Minute
 
 // A result is what a finished command left behind.
 type result struct {
@@ -57,12 +56,11 @@ func cleanEnv(extra ...string) []string {
 	return append(env, extra...)
 }
 
-// command prepares the binary in a directory of its own.
+// command prepares the binary in a directory of its own. It may run as long as the
+// test does.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = cleanEnv()
 	return cmd
@@ -73,7 +71,12 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(testTimeout, func() { _ = cmd.Process.Kill() }) // its exit code tells
+	err := cmd.Wait()
+	late.Stop()
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		t.Fatal(err)
 	}

@@ -179,7 +179,7 @@ func blockedRun(t *testing.T, args ...string) (*process, string) {
 // as by nohup, that it may outlive it.
 func TestRunOutlivedByItsTerminal(t *testing.T) {
 	t.Parallel()
-	p, dir := blockedRun(t, "--shutdown-timeout", "300ms")
+	p, dir := blockedRun(t, "--shutdown-timeout", "3s") // for the sink, as the source does not end
 	p.signal(syscall.SIGHUP)
 	p.wait().expect(t, exitInterrupted, "stopping; once more stops at once")
 	if got := listDir(t, dir); strings.Contains(" "+got, " out.csv") || strings.Contains(got, ".tmp") {

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/troupe-dev/troupe/console"
 	"github.com/troupe-dev/troupe/workflow"
@@ -37,6 +38,23 @@ func said(t *testing.T, text string, wants ...string) {
 	}
 	if strings.Contains(text, "\x1b") {
 		t.Errorf("the output has control characters: %q", text)
+	}
+}
+
+// awaitWait waits until a run waits for one thing, such as "signal".
+func awaitWait(t *testing.T, url, id, what string) {
+	t.Helper()
+	client := console.NewClient(url, "")
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for ; ; <-poll.C {
+		view, err := client.Run(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(view.Run.Waits) == 1 && view.Run.Waits[0].For == what {
+			return
+		}
 	}
 }
 
@@ -74,21 +92,14 @@ func TestWorkflowsOfNode(t *testing.T) {
 	if again := decode[console.RunStarted](t, run(exitOK, append(start, "-o", "json")...).stdout); again.ID != id {
 		t.Errorf("the same request has started %s and %s", id, again.ID)
 	}
+	awaitWait(t, url, id, "signal")
 	said(t, run(exitOK, "run", "list", "--key", "acme", "--state", "running").stdout, id, "running", "api")
 	said(t, run(exitOK, "run", "pause", id).stdout, id+": paused")
 	said(t, run(exitOK, "run", "resume", id).stdout, id+": running")
+	awaitWait(t, url, id, "signal")
 	said(t, run(exitOK, "run", "show", id).stdout, "door", "waits for signal go")
 	run(exitOK, "run", "signal", id, "go", "--json", `{"n":1}`)
-	client := console.NewClient(url, "")
-	for { // the approval is asked for a moment later
-		view, err := client.Run(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(view.Run.Waits) == 1 && view.Run.Waits[0].For == "approval" {
-			break
-		}
-	}
+	awaitWait(t, url, id, "approval") // it is asked for a moment later
 	said(t, run(exitFailed, "run", "approve", id, "door").stderr, "no such approval")
 	run(exitOK, "run", "approve", id, "sign", "--by", "Eve")
 	said(t, run(exitOK, "run", "watch", id).stdout, "WorkflowStarted", "NodeCompleted  say", "WorkflowCompleted")

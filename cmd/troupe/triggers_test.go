@@ -37,6 +37,8 @@ func TestTriggersOfNode(t *testing.T) {
 	said(t, run(exitOK, "trigger", "pause", "orders", "--comment", "holidays").stdout, "paused", "holidays", "repeated", first)
 	if d := decode[console.HookDelivered](t, run(exitOK, "trigger", "deliver", "orders", "--body", `{"who": "Eve"}`, "-o", "json").stdout); d.Repeated || d.ID == first {
 		t.Errorf("delivered %+v", d)
+	} else {
+		run(exitOK, "run", "watch", d.ID) // to its end: it is removed below
 	}
 	shown := run(exitOK, "trigger", "show", "orders", "-o", "json").stdout
 	if copied := decode[workflow.TriggerInfo](t, run(exitOK, "trigger", "put", "copy", "--json", "@"+write(t, dir, "orders.json", shown), "-o", "json").stdout); copied.Name != "copy" || !copied.Paused || string(copied.With) == "" {
