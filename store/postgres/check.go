@@ -167,9 +167,9 @@ func (c *checker) entries(ctx context.Context) error {
 }
 
 func (c *checker) messages(ctx context.Context) error {
-	args := []any{int64(0)}
+	args, scan := []any{int64(0)}, newMessageScan()
 	return c.pages(ctx, "SELECT "+messageColumns+" FROM message m WHERE id > $1 ORDER BY id LIMIT $2", args, func(rows pgx.Rows) error {
-		m, _, err := scanMessage(rows)
+		m, err := scan.read(rows)
 		return c.read(err, func() { args[0] = int64(m.ID) }, fmt.Sprintf("message %d", m.ID))
 	})
 }

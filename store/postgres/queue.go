@@ -39,24 +39,24 @@ const (
 	reclaim = `UPDATE message SET due = 0, held = false, owner = '' WHERE id = ANY(ARRAY(
 		SELECT id FROM message WHERE due > 0 AND due <= ` + nowOnce + ` ORDER BY due LIMIT $1 FOR UPDATE SKIP LOCKED))`
 
-	// The ids go through an array, and due is asked for in a way that the index of
-	// those that are ready does not fit: with a join, or that index, a plan made
+	// The places go through an array, and due is asked for in a way that the index
+	// of those that are ready does not fit: with a join, or that index, a plan made
 	// while the queue was empty looks for all found messages with each that is
 	// ready. If one of them is not as it was found, none is taken.
 	hold = `, taken AS (
 			UPDATE message m SET due = ` + nowOnce + ` + $3, held = true, receipt = $4, owner = $5, attempts = m.attempts + 1
-			WHERE m.id = ANY(ARRAY(SELECT id FROM found)) AND m.due <= 0 RETURNING ` + messageColumns + `
+			WHERE m.ctid = ANY(ARRAY(SELECT place FROM found)) AND m.due <= 0 RETURNING ` + messageColumns + `
 		) SELECT *, 1 / (CASE WHEN (SELECT count(*) FROM taken) = (SELECT count(*) FROM found) THEN 1 ELSE 0 END) FROM taken`
 
 	// No more payload than $6, but for the first message.
 	fitting = `found AS MATERIALIZED (
-			SELECT id FROM (
-				SELECT id, sum(size) OVER (ORDER BY priority DESC, id ROWS UNBOUNDED PRECEDING) - size AS before FROM ready
+			SELECT place FROM (
+				SELECT place, sum(size) OVER (ORDER BY priority DESC, id ROWS UNBOUNDED PRECEDING) - size AS before FROM ready
 			) AS r WHERE before < $6
 		)`
 
 	takeAny = `WITH ready AS MATERIALIZED (
-			SELECT id, priority, length(raw_bytes) AS size FROM message
+			SELECT ctid AS place, id, priority, length(raw_bytes) AS size FROM message
 			WHERE queue = $1 AND due = 0 ORDER BY priority DESC, id LIMIT $2 FOR UPDATE SKIP LOCKED
 		), ` + fitting + hold
 
@@ -64,8 +64,8 @@ const (
 	// else receives meanwhile, and a message that is given back meanwhile is not
 	// as it was found. The conditions on b fit one index only.
 	takeOrdered = `WITH ready AS MATERIALIZED (
-			SELECT id, priority, size FROM (
-				SELECT id, priority, sender_key, length(raw_bytes) AS size FROM message
+			SELECT place, id, priority, size FROM (
+				SELECT ctid AS place, id, priority, sender_key, length(raw_bytes) AS size FROM message
 				WHERE queue = $1 AND due = 0 ORDER BY priority DESC, id LIMIT $7
 			) AS r
 			WHERE sender_key = '' OR NOT EXISTS (
@@ -78,18 +78,40 @@ const (
 const messageColumns = `m.id, m.queue, m.priority, m.sender_key, m.time, m.due, m.held, m.receipt, m.owner, m.attempts, m.last_error,
 	m.trace_id, m.span_id, m.request_id, m.caller_id, m.target_id, m.payload_type, m.raw_bytes, m.meta, m.sum`
 
-func scanMessage(row pgx.Row, more ...any) (m store.Message, held bool, err error) {
-	var put, due, sum int64
-	var priority int16
-	err = row.Scan(append([]any{
-		&m.ID, &m.Queue, &priority, &m.Key, &put, &due, &held, &m.Receipt.Grant, &m.Owner, &m.Attempts, &m.LastError,
-		&m.TraceID, &m.SpanID, &m.RequestID, &m.CallerID, &m.TargetID, &m.Type, &m.Data, &m.Meta, &sum,
-	}, more...)...)
-	if err != nil {
-		return store.Message{}, false, err
+// A messageScan reads the columns of messages. It is used for one row after the
+// other, as there are many.
+type messageScan struct {
+	m        store.Message
+	priority int16
+	put, due int64
+	held     bool
+	sum      int64
+	whole    int32 // not in all queries, see hold
+	columns  []any
+}
+
+func newMessageScan() *messageScan {
+	s := &messageScan{}
+	m := &s.m
+	s.columns = []any{
+		&m.ID, &m.Queue, &s.priority, &m.Key, &s.put, &s.due, &s.held, &m.Receipt.Grant, &m.Owner, &m.Attempts, &m.LastError,
+		&m.TraceID, &m.SpanID, &m.RequestID, &m.CallerID, &m.TargetID, &m.Type, &m.Data, &m.Meta, &s.sum, &s.whole,
 	}
-	m.Priority, m.Time, m.Until, m.Receipt.ID = store.Priority(priority), timeOf(put), timeOf(due), m.ID //nolint:gosec // 0 or 1
-	return m, held, checkSum(sum, envelopeSum(int64(m.ID), &m.Envelope), fmt.Sprintf("message %d", m.ID))
+	return s
+}
+
+// read returns the message of a row.
+func (s *messageScan) read(row pgx.Rows) (store.Message, error) {
+	s.m.Data, s.m.Meta = nil, nil // they belong to the message before
+	if err := row.Scan(s.columns[:len(row.FieldDescriptions())]...); err != nil {
+		return store.Message{}, err
+	}
+	m := s.m
+	m.Priority, m.Time, m.Until, m.Receipt.ID = store.Priority(s.priority), timeOf(s.put), timeOf(s.due), m.ID //nolint:gosec // 0 or 1
+	if sum := envelopeSum(int64(m.ID), &m.Envelope); sum != s.sum {
+		return m, checkSum(s.sum, sum, fmt.Sprintf("message %d", m.ID))
+	}
+	return m, nil
 }
 
 // Receive implements [store.Queues]. When the connection is lost it is tried
@@ -145,8 +167,9 @@ func receive(ctx context.Context, c *pgx.Conn, r store.ReceiveRequest) (got []st
 func taken(rows pgx.Rows) ([]store.Message, error) {
 	defer rows.Close()
 	var got []store.Message
+	scan := newMessageScan()
 	for rows.Next() {
-		m, _, err := scanMessage(rows, new(int32)) // the check that there are all
+		m, err := scan.read(rows)
 		if err != nil {
 			return nil, err
 		}
@@ -210,10 +233,11 @@ func (s *Store) Messages(ctx context.Context, f store.MessageFilter) ([]store.Me
 	if err != nil {
 		return nil, err
 	}
+	scan := newMessageScan()
 	return list(ctx, s, op, func(rows pgx.Rows) (store.Message, error) {
-		m, held, err := scanMessage(rows)
+		m, err := scan.read(rows)
 		m.Receipt = store.Receipt{}
-		if !held {
+		if !scan.held {
 			m.Owner = ""
 		}
 		return m, err
