@@ -155,7 +155,7 @@ func Restore(ctx context.Context, backup, address string, o Options) error {
 
 // restore fills a schema and brings it to the present version.
 func restore(ctx context.Context, tx pgx.Tx, r *archiveReader, h archiveHeader, schema string) error {
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lockKey(schema)); err != nil {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lockKey("migration "+schema)); err != nil {
 		return err
 	}
 	var tables int

@@ -30,8 +30,8 @@ const (
 	// so that it sees what all others hold.
 	// An attempt that is not counted after a crash of the server does less harm
 	// than a sync for each receive. A commit that comes later syncs it too.
-	lockShared    = "SELECT pg_advisory_xact_lock_shared(hashtextextended('troupe queue ' || $1, 0)), " + unsynced
-	lockExclusive = "SELECT pg_advisory_xact_lock(hashtextextended('troupe queue ' || $1, 0)), " + unsynced
+	lockShared    = "SELECT pg_advisory_xact_lock_shared($1), " + unsynced
+	lockExclusive = "SELECT pg_advisory_xact_lock($1), " + unsynced
 
 	// The transaction is not waited for until it is on disk.
 	unsynced = "set_config('synchronous_commit', 'off', true)"
@@ -126,7 +126,7 @@ func (s *Store) Receive(ctx context.Context, r store.ReceiveRequest) ([]store.Me
 	var got []store.Message
 	for more := true; more && len(got) == 0; {
 		err := s.do(ctx, op, func(ctx context.Context, c *pgx.Conn) (err error) {
-			got, more, err = receive(ctx, c, r)
+			got, more, err = s.receive(ctx, c, r)
 			return err
 		})
 		if err != nil {
@@ -144,14 +144,14 @@ func (s *Store) Receive(ctx context.Context, r store.ReceiveRequest) ([]store.Me
 
 // receive makes one attempt. More tells that there may be messages whose time is
 // over beyond those that it has looked at.
-func receive(ctx context.Context, c *pgx.Conn, r store.ReceiveRequest) (got []store.Message, more bool, err error) {
+func (s *Store) receive(ctx context.Context, c *pgx.Conn, r store.ReceiveRequest) (got []store.Message, more bool, err error) {
 	lock, take := lockShared, takeAny
 	args := []any{string(r.Queue), r.Max, ceilMilli(r.Hold), rand.Int64N(1<<62) + 1, r.Owner, receiveBytes}
 	if r.Ordered {
 		lock, take, args = lockExclusive, takeOrdered, append(args, r.Max+blockedMax)
 	}
 	b := &pgx.Batch{} // which is a transaction
-	b.Queue(lock, string(r.Queue))
+	b.Queue(lock, lockKey("queue "+s.options.Schema+" "+string(r.Queue)))
 	b.Queue(reclaim, reclaimMax).Exec(func(tag pgconn.CommandTag) error {
 		more = tag.RowsAffected() == reclaimMax
 		return nil

@@ -49,7 +49,7 @@ const dueMargin = time.Second
 
 func (h *hub) init(s *Store, config *pgx.ConnConfig) {
 	*h = hub{
-		s: s, config: config.Copy(), channel: fmt.Sprintf("troupe_%x", uint64(lockKey(s.options.Schema))), //nolint:gosec // a name
+		s: s, config: config.Copy(), channel: fmt.Sprintf("troupe_%x", uint64(lockKey("migration "+s.options.Schema))), //nolint:gosec // a name
 		waiters: map[*waiter]bool{}, out: map[string]bool{}, interrupt: func() {},
 		wake: make(chan struct{}, 1), outbox: make(chan struct{}, 1),
 	}

@@ -3,12 +3,17 @@ package postgres_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/troupe-dev/troupe/store"
 	"github.com/troupe-dev/troupe/store/postgres"
 	"github.com/troupe-dev/troupe/store/postgres/postgrestest"
 )
@@ -81,4 +86,104 @@ func TestReceiveWithPlanForEmptyQueue(t *testing.T) {
 			t.Logf("%s: %d blocks for %d messages", name, blocks, p.Rows)
 		}
 	}
+}
+
+// A message that is changed while it is being received, here held by a receipt
+// that had run out, is not received, nor is what comes behind it. Req F10
+func TestOrderedReceiveMeetsAChange(t *testing.T) {
+	t.Parallel()
+	srv := postgrestest.Shared(t)
+	o := postgres.Options{Schema: newSchema(), Timeout: time.Minute}
+	s := openAt(t, srv, o)
+	put := commit(t, s, &store.Batch{Puts: []store.Put{{Queue: "q", Key: "a"}, {Queue: "q", Key: "a"}, {Queue: "q", Key: "b"}}})
+	c, err := pgx.Connect(t.Context(), srv.URL()+"&search_path="+o.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.WithoutCancel(t.Context()))
+	tx, err := c.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "UPDATE message SET due = 9000000000000000, held = true, receipt = 7 WHERE id = $1", put.Puts[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	type answer struct {
+		got []store.Message
+		err error
+	}
+	received := make(chan answer, 1)
+	go func() {
+		got, err := s.Receive(t.Context(), store.ReceiveRequest{Queue: "q", Max: 10, Ordered: true})
+		received <- answer{got, err}
+	}()
+	for waiting := false; !waiting; { // there is no signal for it
+		err := tx.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid)").Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case a := <-received:
+			t.Fatalf("received %+v, %v past a message that was being changed", a.got, a.err)
+		default:
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-received; a.err != nil || len(a.got) != 1 || a.got[0].Key != "b" {
+		t.Errorf("received %+v, %v, want the message of b", a.got, a.err)
+	}
+}
+
+// Of a group of acknowledgements some are refused: the messages of those are still
+// there, held under their receipts, and those of the others are not. Req F10
+func TestRefusedAcknowledgements(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	const n = 100
+	puts := make([]store.Put, 2*n)
+	for i := range puts {
+		puts[i].Queue = "q"
+	}
+	commit(t, s, &store.Batch{Puts: puts})
+	all, err := s.Receive(t.Context(), store.ReceiveRequest{Queue: "q", Max: 2 * n, Hold: time.Hour})
+	if err != nil || len(all) != 2*n {
+		t.Fatalf("received %d, %v", len(all), err)
+	}
+	var wg sync.WaitGroup
+	var acked atomic.Int64
+	try := func(b *store.Batch, refusal error) {
+		wg.Go(func() {
+			switch _, err := s.Commit(context.Background(), b); {
+			case err == nil:
+				acked.Add(1)
+			case !errors.Is(err, refusal):
+				t.Errorf("Commit = %v, want %v", err, refusal)
+			}
+		})
+	}
+	for i := range n {
+		end := []store.Ack{{Receipt: all[i].Receipt}}
+		try(&store.Batch{Acks: end}, store.ErrReceiptLost)
+		try(&store.Batch{Acks: end}, store.ErrReceiptLost) // of the two one is refused
+		wrong := store.Receipt{ID: all[n+i].ID, Grant: all[n+i].Receipt.Grant + 1}
+		try(&store.Batch{Acks: []store.Ack{{Receipt: wrong}}}, store.ErrReceiptLost)
+		try(&store.Batch{
+			Appends: []store.Append{{Stream: "s", Expected: 5}},
+			Acks:    []store.Ack{{Receipt: all[n+i].Receipt}},
+		}, store.ErrWrongPosition)
+	}
+	wg.Wait()
+	if acked.Load() != n {
+		t.Errorf("%d were acknowledged, want %d", acked.Load(), n)
+	}
+	if q, err := s.QueueStats(t.Context(), store.QueueFilter{}); err != nil || len(q) != 1 || q[0].Held != n {
+		t.Errorf("QueueStats = %+v, %v, want %d held", q, err, n)
+	}
+	rest := &store.Batch{}
+	for _, m := range all[n:] {
+		rest.Acks = append(rest.Acks, store.Ack{Receipt: m.Receipt})
+	}
+	commit(t, s, rest)
 }

@@ -167,11 +167,11 @@ CREATE INDEX message_busy ON message (queue, sender_key, priority, (id + 0)) WHE
 // schemaVersion is the version that this code works with.
 func schemaVersion() int { return len(migrations) }
 
-// lockKey is the advisory lock under which a schema is migrated.
-func lockKey(schema string) int64 {
+// lockKey is the number of an advisory lock; all of a database share them.
+func lockKey(what string) int64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte("troupe migration " + schema)) // never fails
-	return int64(h.Sum64())                              //nolint:gosec // any 64 bits will do
+	_, _ = h.Write([]byte("troupe " + what)) // never fails
+	return int64(h.Sum64())                  //nolint:gosec // any 64 bits will do
 }
 
 // migrate brings the schema to a version, in one transaction that nobody else
@@ -179,7 +179,7 @@ func lockKey(schema string) int64 {
 func migrate(ctx context.Context, c *pgx.Conn, schema string, to int) error {
 	const op = "store.Open"
 	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lockKey(schema)); err != nil {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lockKey("migration "+schema)); err != nil {
 			return err
 		}
 		version, err := versionOf(ctx, tx, schema)
