@@ -28,7 +28,7 @@ func open(t testing.TB, place string, l store.Limits) store.Store {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(place)) // never fails
 	s, err := postgres.Open(t.Context(), address, postgres.Options{
-		Schema: fmt.Sprintf("place_%x", h.Sum64()), Limits: l, MaxConns: 8,
+		Schema: fmt.Sprintf("place_%x", h.Sum64()), Limits: l, MaxConns: 8, Timeout: time.Minute, // nothing here is away
 		PollInterval: time.Hour, // what it finds is told twice, and nothing here may depend on it
 	})
 	if err != nil {

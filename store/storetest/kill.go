@@ -198,7 +198,8 @@ func produce(ctx context.Context, s store.Store, producer int, say func(string, 
 
 // consume handles messages: the effect, the cursor of the producer and the
 // acknowledgement are one batch. It gives some back, and returns when stop says
-// so. That a message was handled before, or out of order, is an error.
+// so. That a message was handled before, or out of order, is an error, unless it was
+// held for too long: then somebody else has it, and what came behind it.
 func consume(ctx context.Context, s store.Store, hold time.Duration, consumer int, stop func() bool) error {
 	rnd := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(consumer)+1000)) //nolint:gosec // which to give back
 	for {
@@ -210,14 +211,21 @@ func consume(ctx context.Context, s store.Store, hold time.Duration, consumer in
 			return err
 		}
 		for i, m := range got {
-			if rnd.IntN(20) == 0 {
-				if err := returnAll(ctx, s, got[i:]); err != nil {
-					return err
-				}
+			back := rnd.IntN(20) == 0
+			if back {
+				err = returnAll(ctx, s, got[i:])
+			} else {
+				err = handle(ctx, s, m)
+			}
+			lost := errors.Is(err, store.ErrReceiptLost) || errors.Is(err, store.ErrWrongPosition)
+			if lost && time.Now().After(m.Until) {
 				break
 			}
-			if err := handle(ctx, s, m); err != nil {
+			if err != nil {
 				return err
+			}
+			if back {
+				break
 			}
 		}
 	}
