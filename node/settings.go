@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/troupe-dev/troupe/internal/yamldoc"
 )
 
 // A setting is one key of the configuration: how it is called in each layer,
@@ -265,9 +267,9 @@ func (v *durationValue) set(text string) error {
 	return nil
 }
 
-func (v *durationValue) text() string { return shortDuration(*v.p) }
+func (v *durationValue) text() string { return yamldoc.ShortDuration(*v.p) }
 func (v *durationValue) kind() string {
-	return fmt.Sprintf("a duration from %s to %s", shortDuration(v.min), shortDuration(v.max))
+	return fmt.Sprintf("a duration from %s to %s", yamldoc.ShortDuration(v.min), yamldoc.ShortDuration(v.max))
 }
 
 func (v *durationValue) check() error {
@@ -275,19 +277,6 @@ func (v *durationValue) check() error {
 		return fmt.Errorf("want %s, got %s", v.kind(), v.text())
 	}
 	return nil
-}
-
-// shortDuration is Duration.String without the zero minutes and seconds that it
-// puts at the end: 1h, not 1h0m0s.
-func shortDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 // levelValue binds a log level. Only the four named levels are taken.

@@ -204,7 +204,7 @@ func TestRolloutSplit(t *testing.T) {
 	t.Parallel()
 	w := newRolloutWorld(t, 2, Rollout{Split: []RolloutShare{{1, 50}, {3, 30}, {4, 20}}})
 	w.play(20_000, map[int64]arm{1: {0, time.Second}, 3: {0.5, time.Second}, 4: {0, time.Minute}})
-	info := w.state.info("w")
+	info := w.state.info("w", 1)
 	if info.State != RolloutActive || len(info.Arms) != 3 {
 		t.Fatalf("got %+v", info)
 	}
@@ -291,7 +291,7 @@ func FuzzRollout(f *testing.F) {
 			if c := s.decide(time.Unix(0, at)); c != nil {
 				s.apply(*c)
 			}
-			s.info("w")
+			s.info("w", 1)
 		}
 	})
 }

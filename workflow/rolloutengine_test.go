@@ -128,6 +128,9 @@ func TestRolloutIsTakenBack(t *testing.T) {
 	if info.State != RolloutRolledBack || s.active() != 1 || !strings.Contains(info.Reason, "runs failed") || info.Arms[1].Failed < MinSampleDefault {
 		t.Errorf("%+v", info)
 	}
+	if info.Percent != 0 || info.Arms[0].Percent != 100 || info.Arms[1].Percent != 0 {
+		t.Errorf("shares after the end: %+v; expected all for the stable version", info)
+	}
 	for i := range 60 {
 		if v := s.run(StartOptions{Key: fmt.Sprint("customer ", i)}); v != 1 {
 			t.Fatalf("after the rollback a run has version %d", v)

@@ -68,9 +68,28 @@ func (f *rolloutFigures) info() RolloutFigures {
 	return out
 }
 
-func (s *rolloutState) info(workflow string) RolloutInfo {
+// rolloutInfo is what is told of a rollout. Once it has ended, all runs that are
+// started get the active version, which may be another than both.
+func (e *Engine) rolloutInfo(ctx context.Context, workflow string, s *rolloutState) (RolloutInfo, error) {
+	active, err := e.active(ctx, workflow)
+	if err != nil {
+		return RolloutInfo{}, err
+	}
+	return s.info(workflow, active), nil
+}
+
+func (s *rolloutState) info(workflow string, active int64) RolloutInfo {
+	percent := s.percent
+	if s.State != RolloutActive {
+		percent = func(version int64) int {
+			if version == active {
+				return 100
+			}
+			return 0
+		}
+	}
 	info := RolloutInfo{
-		Rollout: s.Rollout, Workflow: workflow, ID: s.ID, State: s.State, Percent: s.percent(s.Candidate), Since: s.Since, Started: s.Started,
+		Rollout: s.Rollout, Workflow: workflow, ID: s.ID, State: s.State, Percent: percent(s.Candidate), Since: s.Since, Started: s.Started,
 		Ended: s.Ended, Reason: s.Reason, Changes: s.Changes,
 	}
 	if len(s.Split) == 0 {
@@ -81,7 +100,7 @@ func (s *rolloutState) info(workflow string) RolloutInfo {
 	}
 	for i := range s.Arms {
 		a := &s.Arms[i]
-		info.Arms = append(info.Arms, RolloutArm{Version: a.Version, Percent: s.percent(a.Version), RolloutFigures: a.Total.info(), InStep: a.InStep.info()})
+		info.Arms = append(info.Arms, RolloutArm{Version: a.Version, Percent: percent(a.Version), RolloutFigures: a.Total.info(), InStep: a.InStep.info()})
 	}
 	return info
 }
@@ -134,7 +153,7 @@ func (e *Engine) SetRollout(ctx context.Context, workflow string, r Rollout) (Ro
 		return RolloutInfo{}, err
 	}
 	e.tendRollout(workflow)
-	return entry.state.info(workflow), nil
+	return e.rolloutInfo(ctx, workflow, entry.state)
 }
 
 // Rollout tells how the last rollout of a workflow stands, with all runs counted
@@ -151,7 +170,7 @@ func (e *Engine) Rollout(ctx context.Context, workflow string) (RolloutInfo, err
 	if err != nil {
 		return RolloutInfo{}, err
 	}
-	return entry.state.info(workflow), nil
+	return e.rolloutInfo(ctx, workflow, entry.state)
 }
 
 // EndRollout ends an active rollout: the stable version gets all runs. To end it
@@ -170,7 +189,7 @@ func (e *Engine) EndRollout(ctx context.Context, workflow, reason string) (Rollo
 	if err != nil {
 		return RolloutInfo{}, err
 	}
-	return entry.state.info(workflow), nil
+	return e.rolloutInfo(ctx, workflow, entry.state)
 }
 
 func noRollout(workflow string) error {

@@ -29,8 +29,9 @@ same directory, and it goes on. Now and then an order cannot be handled and beco
 a dead letter: see troupe dlq list, or the console.
 
 What the node writes goes below the data directory, ./troupe-data by default: its
-store, troupe.db, and the output of each run in runs/, the last 1,000 of them. Log records go to standard
-error as JSON. Ctrl-C stops the node gracefully, a second one at once.
+store, troupe.db, and the output of each run in runs/, the last 1,000 of them. Log
+records go to standard error as JSON. Ctrl-C stops the node gracefully, a second one
+at once.
 
 With --once the node uses a free port and a temporary directory, checks that all
 of it works, prints what it found, and exits with 0 or 1.`,

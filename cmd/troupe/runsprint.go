@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/console"
+	"github.com/troupe-dev/troupe/internal/yamldoc"
 	"github.com/troupe-dev/troupe/workflow"
 )
 
@@ -239,9 +240,9 @@ func timing(s *workflow.Schedule) string {
 	case s.Cron != "":
 		return s.Cron
 	case s.Every != 0:
-		return "every " + s.Every.String()
+		return "every " + yamldoc.ShortDuration(time.Duration(s.Every))
 	case s.Delay != 0:
-		return s.Delay.String() + " after the end"
+		return yamldoc.ShortDuration(time.Duration(s.Delay)) + " after the end"
 	}
 	return "at " + clock(s.At)
 }
