@@ -104,21 +104,21 @@ func dump(s store.Store) (string, error) {
 		name := fmt.Sprintf("account/%d", i)
 		for e, err := range s.Read(ctx, store.Stream(name), 0) {
 			if note(err, store.ErrUnknownStream) {
-				fmt.Fprintln(&b, e.Stream, e.Position, e.Time, e.Type, e.Meta, e.Data)
+				fmt.Fprintf(&b, "%s %d %v %s %x %x\n", e.Stream, e.Position, e.Time, e.Type, e.Meta, e.Data)
 			}
 		}
 		if n, err := s.Snapshot(ctx, store.Stream(name)); note(err, store.ErrNoSnapshot) {
-			fmt.Fprintln(&b, n)
+			fmt.Fprintf(&b, "%x\n", n)
 		}
 		if e, err := s.Entry(ctx, name); note(err) {
-			fmt.Fprintln(&b, e)
+			fmt.Fprintf(&b, "%x\n", e)
 		}
 		if l, err := s.Holder(ctx, store.LeaseName(name)); note(err) {
 			fmt.Fprintln(&b, l.Owner, l.Epoch)
 		}
 		for _, q := range []store.Queue{"mail", "asked"} {
 			if a, err := s.Answer(ctx, q, name); note(err) {
-				fmt.Fprintln(&b, a.Done, a.Type, a.Data)
+				fmt.Fprintf(&b, "%v %s %x\n", a.Done, a.Type, a.Data)
 			}
 		}
 	}
@@ -135,7 +135,7 @@ func dump(s store.Store) (string, error) {
 			if strings.HasPrefix(m.LastError, "damaged: ") {
 				note(store.ErrDamaged)
 			}
-			fmt.Fprintln(&b, m.ID, m.Queue, m.Priority, m.Key, m.Attempts, m.LastError, m.Envelope)
+			fmt.Fprintf(&b, "%v %s %v %s %d %s %x\n", m.ID, m.Queue, m.Priority, m.Key, m.Attempts, m.LastError, m.Envelope)
 		}
 	}
 	letters, err := s.Letters(ctx, store.LetterFilter{})
@@ -144,7 +144,7 @@ func dump(s store.Store) (string, error) {
 		if strings.HasPrefix(l.ErrorMessage, "damaged: ") {
 			note(store.ErrDamaged)
 		}
-		fmt.Fprintln(&b, l.ID, l.Meta, l.Data)
+		fmt.Fprintf(&b, "%v %x %x\n", l.ID, l.Meta, l.Data)
 	}
 	return b.String(), failed
 }
