@@ -48,6 +48,11 @@
 // nothing. While the brokers are away the trigger does not listen, says why, and
 // tries again.
 //
+// A trigger that stops leaves its group at once. A process that was killed can't:
+// its partitions wait until the brokers have not heard of it for session_timeout,
+// by default 45 seconds. A shorter one gives them away sooner, also when a process
+// is only slow.
+//
 //	with: {brokers: [localhost:9092], topics: [orders], group: billing, batch: {max: 500, wait: 1s}}
 //	inputs: {orders: "${{ trigger.body }}"}
 //

@@ -28,10 +28,11 @@ const (
 // TriggerConfig is the configuration of a trigger of the kind kafka.
 type TriggerConfig struct {
 	Server
-	Topics []string `yaml:"topics,required" doc:"The topics whose messages start runs."`
-	Group  string   `yaml:"group,required" doc:"The group of consumers that shares the partitions; its offsets tell what was taken."`
-	Start  string   `yaml:"start" doc:"Where to begin where the group has committed nothing: earliest or latest."`
-	Batch  *Batch   `yaml:"batch" doc:"A run for several messages of a partition, instead of one for each: {max: 500, wait: 1s}."`
+	Topics  []string      `yaml:"topics,required" doc:"The topics whose messages start runs."`
+	Group   string        `yaml:"group,required" doc:"The group of consumers that shares the partitions; its offsets tell what was taken."`
+	Start   string        `yaml:"start" doc:"Where to begin where the group has committed nothing: earliest or latest."`
+	Session time.Duration `yaml:"session_timeout" doc:"How long the brokers wait for a member that does not answer, such as a process that was killed, before its partitions go to another. The brokers bound it, by default to 6 seconds to 30 minutes."`
+	Batch   *Batch        `yaml:"batch" doc:"A run for several messages of a partition, instead of one for each: {max: 500, wait: 1s}."`
 }
 
 var triggerType = workflow.TriggerType[TriggerConfig]{
@@ -39,9 +40,21 @@ var triggerType = workflow.TriggerType[TriggerConfig]{
 	Doc: "Starts a run for each message of some topics. It is a member of the group, and commits an offset when the start of the run is recorded. " +
 		"Expressions find the message as trigger.body or trigger.text, its headers as trigger.header, and trigger.attributes.topic, .partition, .offset, .key and .timestamp.",
 	Example: "brokers: [localhost:9092]\ntopics: [orders]\ngroup: billing\n",
-	Default: TriggerConfig{Server: Server{Timeout: DefaultTimeout}, Start: startEarliest},
+	Default: TriggerConfig{Server: Server{Timeout: DefaultTimeout}, Start: startEarliest, Session: DefaultSession},
 	Plan:    planTrigger,
 }
+
+// DefaultSession is how long the brokers wait for a silent member of a group where
+// nothing is said. It is the default of Kafka's own clients.
+const DefaultSession = 45 * time.Second
+
+// What a session can be: what brokers allow where nobody changed it.
+const (
+	shortestSession = 6 * time.Second
+	longestSession  = 30 * time.Minute
+	beatsInASession = 10              // heartbeats, so that a late one does no harm
+	heartbeatMax    = 3 * time.Second // by which a change of the group is noticed
+)
 
 func planTrigger(c *workflow.Check, config TriggerConfig) workflow.TriggerPlan {
 	config.Server.check(c)
@@ -51,6 +64,9 @@ func planTrigger(c *workflow.Check, config TriggerConfig) workflow.TriggerPlan {
 	}
 	if known := []string{startEarliest, startLatest}; !slices.Contains(known, config.Start) {
 		c.Unknown("start", "place to begin", config.Start, known)
+	}
+	if config.Session < shortestSession || config.Session > longestSession {
+		c.Errorf("session_timeout", "%s is out of range; expected %s to %s", config.Session, shortestSession, longestSession)
 	}
 	if config.Batch != nil {
 		config.Batch.check(c)
@@ -76,6 +92,7 @@ func (l *listener) Serve(ctx context.Context, deliver workflow.DeliverFunc) erro
 	}
 	client, err := l.dial(
 		kgo.ConsumerGroup(l.Group), kgo.ConsumeTopics(l.Topics...), kgo.ConsumeResetOffset(begin), kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(l.Session), kgo.HeartbeatInterval(min(l.Session/beatsInASession, heartbeatMax)),
 		kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytesMax), kgo.FetchMaxPartitionBytes(fetchPartBytesMax),
 	)

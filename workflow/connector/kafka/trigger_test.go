@@ -304,14 +304,32 @@ func TestTriggerFailures(t *testing.T) {
 	}
 }
 
+// The brokers are told how long to wait for a member that was killed.
+func TestTriggerSession(t *testing.T) {
+	t.Parallel()
+	for with, want := range map[string]time.Duration{"timeout: 10s": DefaultSession, "timeout: 10s, session_timeout: 7s": 7 * time.Second} {
+		b := newBench(t)
+		asked := make(chan time.Duration, 1)
+		b.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			asked <- time.Duration(r.(*kmsg.JoinGroupRequest).SessionTimeoutMillis) * time.Millisecond
+			return nil, nil, false
+		})
+		_, end := b.triggerEngine(t.TempDir(), strings.Replace(triggered, "timeout: 10s", with, 1))
+		if got := <-asked; got != want {
+			t.Errorf("%s: the brokers wait %s, want %s", with, got, want)
+		}
+		end()
+	}
+}
+
 // Req W1: mistakes in the configuration of a trigger.
 func TestTriggerMistakes(t *testing.T) {
 	t.Parallel()
 	r := workflow.NewRegistry()
 	Register(r)
-	text := "name: w\nnodes: [{id: a, type: value, with: {output: \"1\"}}]\ntriggers:\n  a: {kind: kafka, with: {brokers: [here], topics: [a/b], group: '', start: late, timeout: 1ms}}\n"
+	text := "name: w\nnodes: [{id: a, type: value, with: {output: \"1\"}}]\ntriggers:\n  a: {kind: kafka, with: {brokers: [here], topics: [a/b], group: '', start: late, timeout: 1ms, session_timeout: 5s}}\n"
 	_, err := workflow.LoadText("w.yaml", ".", []byte(text), workflow.LoadOptions{Registry: r})
-	for _, want := range []string{`"here" is no address`, `"a/b" is no name of a topic`, "group: it is empty", `did you mean "latest"`, "timeout: 1ms is out of range"} {
+	for _, want := range []string{`"here" is no address`, `"a/b" is no name of a topic`, "group: it is empty", `did you mean "latest"`, "timeout: 1ms is out of range", "session_timeout: 5s is out of range; expected 6s to 30m0s"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %s in %v", want, err)
 		}
