@@ -205,9 +205,13 @@ type triggerEvidence struct {
 	rows map[string][]string // by run of posts
 }
 
-// heard notes what a process has said.
+// heard notes what a process has said. What it was to ask again and did not come to
+// stays open.
 func (f *triggerEvidence) heard(said []string) error {
 	open := map[string]bool{}
+	for _, id := range f.open {
+		open[id] = true
+	}
 	for _, line := range said {
 		word := strings.Fields(line)
 		n := 0
@@ -378,6 +382,15 @@ func TestTriggerCrashCheckerFindsMutants(t *testing.T) {
 	}
 	if wrong := right().wrong(); len(wrong) > 0 {
 		t.Fatal(wrong)
+	}
+	f := right()
+	for _, said := range [][]string{{"hook? b", "hook? c"}, {"hook? b", "hook b 3"}, {}} {
+		if err := f.heard(said); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(f.open, []string{"c"}) || f.hooks["b"] != "3" {
+		t.Errorf("open are %v, answered %v; a process that is killed early does not settle what it was to ask again", f.open, f.hooks)
 	}
 	for want, mutate := range map[string]func(f *triggerEvidence){
 		"the delivery a has the runs [], want 1":                    func(f *triggerEvidence) { delete(f.runs, "a") },
