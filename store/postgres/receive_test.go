@@ -142,13 +142,13 @@ func TestRefusedAcknowledgements(t *testing.T) {
 	t.Parallel()
 	s := openNew(t)
 	const n = 100
-	puts := make([]store.Put, 2*n)
+	puts := make([]store.Put, 3*n)
 	for i := range puts {
 		puts[i].Queue = "q"
 	}
 	commit(t, s, &store.Batch{Puts: puts})
-	all, err := s.Receive(t.Context(), store.ReceiveRequest{Queue: "q", Max: 2 * n, Hold: time.Hour})
-	if err != nil || len(all) != 2*n {
+	all, err := s.Receive(t.Context(), store.ReceiveRequest{Queue: "q", Max: 3 * n, Hold: time.Hour})
+	if err != nil || len(all) != 3*n {
 		t.Fatalf("received %d, %v", len(all), err)
 	}
 	var wg sync.WaitGroup
@@ -171,15 +171,15 @@ func TestRefusedAcknowledgements(t *testing.T) {
 		try(&store.Batch{Acks: []store.Ack{{Receipt: wrong}}}, store.ErrReceiptLost)
 		try(&store.Batch{
 			Appends: []store.Append{{Stream: "s", Expected: 5}},
-			Acks:    []store.Ack{{Receipt: all[n+i].Receipt}},
+			Acks:    []store.Ack{{Receipt: all[2*n+i].Receipt}},
 		}, store.ErrWrongPosition)
 	}
 	wg.Wait()
 	if acked.Load() != n {
 		t.Errorf("%d were acknowledged, want %d", acked.Load(), n)
 	}
-	if q, err := s.QueueStats(t.Context(), store.QueueFilter{}); err != nil || len(q) != 1 || q[0].Held != n {
-		t.Errorf("QueueStats = %+v, %v, want %d held", q, err, n)
+	if q, err := s.QueueStats(t.Context(), store.QueueFilter{}); err != nil || len(q) != 1 || q[0].Held != 2*n {
+		t.Errorf("QueueStats = %+v, %v, want %d held", q, err, 2*n)
 	}
 	rest := &store.Batch{}
 	for _, m := range all[n:] {
