@@ -16,6 +16,10 @@
 // with arrays of rows, and commits. A batch that is refused leaves its
 // neighbours alone. A batch is never held back to make a group larger.
 //
+// Messages are received by one statement, in one round trip. Plans of statements
+// stay while a queue grows from nothing to a million messages, so each of those
+// that look for messages fits one index only.
+//
 // The lease that a fence names is locked from the check to the commit, so no
 // statement of a fenced batch takes effect under a stale epoch.
 //
