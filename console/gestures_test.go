@@ -17,6 +17,17 @@ func (b *browser) until(t *testing.T, expression string) {
 	b.run(t, expression, poll(expression))
 }
 
+// note makes the page note that an expression has been true, for what may be over
+// before a test can look: wait for it with until(noted(name)).
+func (b *browser) note(t *testing.T, name, expression string) {
+	t.Helper()
+	b.run(t, "note "+name, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(
+		`new MutationObserver(() => { if (%s) window[%q] = true; }).observe(document, { subtree: true, childList: true, attributes: true })`, expression, name)))
+}
+
+// noted says whether something was noted.
+func noted(name string) string { return fmt.Sprintf(`window[%q] === true`, name) }
+
 // poll waits for an expression to be true. It has no time limit of its own.
 func poll(expression string) chromedp.Action[chromedp.Void] {
 	return chromedp.Poll[chromedp.Void](fmt.Sprintf(`(() => { try { return (%s); } catch (err) { if (err instanceof TypeError) return false; throw err; } })()`, expression),

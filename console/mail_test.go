@@ -44,7 +44,7 @@ func startShop(t *testing.T, n int64) *node.Node {
 	}
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.Now().Add(30 * time.Second); ; <-poll.C {
+	for deadline := time.Now().Add(hang); ; <-poll.C {
 		page, err := shop.Mail().Letters(t.Context(), console.LetterQuery{})
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("%+v, %v", page, err)
@@ -159,8 +159,16 @@ func TestMailPage(t *testing.T) {
 	b.shoot(t, "letter")
 	b.run(t, "redrive", click("#letter-view button", "Redrive"))
 	b.until(t, `document.querySelector("#letters-count").textContent === "29"`)
-	if s, err := n.DemoShop().Statement(t.Context(), "ada"); err != nil || s.Orders != 1 || s.Cents != 350 {
-		t.Errorf("the account: %+v, %v", s, err)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for ; ; <-poll.C { // the letter is gone when the order is brought back, which is then handled
+		s, err := n.DemoShop().Statement(t.Context(), "ada")
+		if err != nil || s.Orders > 1 || s.Orders == 1 && s.Cents != 350 {
+			t.Fatalf("the account: %+v, %v", s, err)
+		}
+		if s.Orders == 1 {
+			break
+		}
 	}
 	pageMailBulk(t, b)
 	for _, m := range b.said() {

@@ -158,9 +158,10 @@ const overlapping = `(() => {
 })()`
 
 func pageActions(t *testing.T, b *browser, f *fixture) {
+	b.note(t, "flashed", `document.querySelector('tr.actor.restarted[data-key="/demo/child"]')`)
 	b.run(t, "crash", press(`#actions button`))
 	b.until(t, row("/demo/child")+`.querySelector(".c-restarts").textContent === "1"`)
-	b.until(t, row("/demo/child")+`.classList.contains("restarted")`)
+	b.until(t, noted("flashed"))
 	b.until(t, row("/demo/child")+`.querySelector(".c-error").textContent.includes("crashed on purpose")`)
 	// What one crash did is one row, even as its parts arrive one by one.
 	what := `[...document.querySelectorAll("#event-list .event")].map(e => e.querySelector(".kind").textContent).join("; ")`
@@ -218,8 +219,9 @@ func pageLooks(t *testing.T, b *browser) {
 func pageReconnects(t *testing.T, b *browser, f *fixture, server *httptest.Server) {
 	b.run(t, "theme", press(`#theme`))
 	b.until(t, `document.documentElement.dataset.theme === "light"`)
+	b.note(t, "cut", `document.querySelector("#connection").dataset.state === "reconnecting"`)
 	server.CloseClientConnections()
-	b.until(t, `document.querySelector("#connection").dataset.state === "reconnecting"`)
+	b.until(t, noted("cut"))
 	b.until(t, `document.querySelector("#connection").dataset.state === "live"`)
 	before := eval[string](t, b, row("/demo/child")+`.querySelector(".c-processed").textContent`)
 	f.tell(t, 3)

@@ -57,12 +57,15 @@ func (c *checker) run(ctx context.Context) CheckResult {
 	ctx, cancel := context.WithTimeout(ctx, c.check.Timeout)
 	defer cancel()
 	p := c.probe()
-	var err error
 	select {
 	case <-p.done:
-		err = p.err
 	case <-ctx.Done():
-		err = ctx.Err()
+	}
+	err := ctx.Err()
+	select {
+	case <-p.done: // an answer counts, however late it is looked at
+		err = p.err
+	default:
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fault.New(fault.DeadlineExceeded, "telemetry.Check", "no answer after %v", time.Since(p.start).Round(time.Millisecond))

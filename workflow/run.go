@@ -249,6 +249,9 @@ func (r *Run) Wait(ctx context.Context) (RunInfo, error) {
 		why = ctx.Err()
 	}
 	info, err := r.Info(context.WithoutCancel(ctx))
+	if err == nil && info.State.Final() { // it has ended at the same moment
+		return info, info.failure()
+	}
 	return info, errors.Join(err, why)
 }
 
