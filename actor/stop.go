@@ -485,7 +485,11 @@ func (c *core) stopAndWait(ctx context.Context) error {
 	select {
 	case <-c.doneChan():
 	case <-ctx.Done():
-		return ctx.Err()
+		select {
+		case <-c.doneChan(): // it had ended already
+		default:
+			return ctx.Err()
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -327,3 +327,22 @@ func TestNames(t *testing.T) {
 	zero.Kill()
 	<-zero.Done()
 }
+
+// A stop of an actor that has ended is done, whatever became of the context: which
+// of the two is looked at first is not left to chance.
+func TestStopOfAnActorThatHasEnded(t *testing.T) {
+	t.Parallel()
+	actortest.Run(t, func(t *testing.T, sys *actor.System) {
+		a := spawnDoer(t, sys, actor.Spec[do]{Name: "a", New: func() actor.Behavior[do] { return &doer{} }})
+		if err := a.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 100 {
+			if err := a.Stop(ended); err != nil {
+				t.Fatalf("the actor has ended, and its stop says %v", err)
+			}
+		}
+	})
+}

@@ -101,6 +101,11 @@ func (b *Mailbox[M]) await(ctx context.Context, id string, wait <-chan outcome) 
 		case o := <-wait:
 			return o
 		case <-ctx.Done():
+			select {
+			case o := <-wait: // it came first
+				return o
+			default:
+			}
 			return outcome{err: &fault.Error{
 				Code: fault.CodeOf(ctx.Err()), Op: "durable.Ask", Target: string(b.spec.Queue), RequestID: id,
 				Message: "no answer in time", Hint: "the request stays in the mailbox; ask again with its id", Cause: ctx.Err(),
