@@ -208,7 +208,8 @@ func (k *taker) deliver(_ context.Context, d workflow.Delivery) (workflow.Delive
 }
 
 func (b *bench) listener(change func(c *TriggerConfig)) *listener {
-	c := TriggerConfig{Server: Server{Brokers: b.ListenAddrs(), Timeout: 10 * time.Second}, Topics: []string{"orders"}, Group: "g", Start: startEarliest}
+	c := triggerType.Default
+	c.Brokers, c.Timeout, c.Topics, c.Group = b.ListenAddrs(), 10*time.Second, []string{"orders"}, "g"
 	if change != nil {
 		change(&c)
 	}
