@@ -117,7 +117,8 @@ func (f *figures) changed() {
 	f.changes.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.changing = true; !f.next.IsZero() {
+	f.changing = true
+	if !f.next.IsZero() {
 		f.next = time.Unix(1, 0)
 	}
 }

@@ -246,6 +246,13 @@ func (r *Run) Wait(ctx context.Context) (RunInfo, error) {
 		}
 		why = fault.New(fault.Unavailable, "workflow.Run.Wait", "the engine has stopped; the run goes on with the next one")
 	case <-ctx.Done():
+		select {
+		case end, ok := <-ended: // with all the causes, which the stored text has not
+			if ok {
+				return end.result()
+			}
+		default:
+		}
 		why = ctx.Err()
 	}
 	info, err := r.Info(context.WithoutCancel(ctx))

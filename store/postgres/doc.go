@@ -16,7 +16,8 @@
 // with arrays of rows, and commits. A batch that is refused leaves its
 // neighbours alone. A batch is never held back to make a group larger.
 //
-// Messages are received by one statement, in one round trip. Plans of statements
+// Messages are received in one round trip: the queue is locked, those that were held
+// for too long come back, and one statement finds and takes what is ready. Plans of statements
 // stay while a queue grows from nothing to a million messages, so each of those
 // that look for messages fits one index only.
 //
